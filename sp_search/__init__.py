@@ -1,0 +1,24 @@
+"""sp_search finds the program that performs a task well with the least computation, and says how sure it is."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sp_search.api import Result, load, run
+
+__all__ = ["Result", "load", "run"]
+
+try:
+    __version__ = version("sp_search")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> object:
+    """Import the public API on first use, so that `import sp_search` stays instant and loads no torch."""
+    if name in __all__:
+        return getattr(import_module("sp_search.api"), name)
+    raise AttributeError(f"module 'sp_search' has no attribute '{name}'")

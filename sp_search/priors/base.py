@@ -1,0 +1,48 @@
+"""What a speed prior is: which exit halts with which probability, and what the loss says about spending."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from sp_search.plugins import Plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from sp_search.pricing import HaltingRule
+    from sp_search.program import Exits
+
+
+class SpeedPrior(Plugin):
+    """Base of every prior. Priors never anneal themselves: schedulers move budgets and controls."""
+
+    def stages(self) -> tuple[Literal["joint", "offline"], ...]:
+        """Return when the prior acts: with the training of the program, or afterwards on the frozen program."""
+        return ("joint",)
+
+    def uses_halting(self) -> bool:
+        """Whether the model needs a halting unit."""
+        return False
+
+    def rule(self) -> HaltingRule:
+        """Return how programs trained under this prior stop by default (a threshold may be calibrated afterwards)."""
+        raise NotImplementedError
+
+    def halting(self, exits: Exits) -> Tensor:
+        """Return p_NB, which sums to 1 over N; the remainder stays on the last exit: that is what executes."""
+        raise NotImplementedError
+
+    def loss(self, exits: Exits, batch_loss: Callable[[Tensor], Tensor], state: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+        """Return the scalar loss of one replica and the prior's new state.
+
+        Args:
+            exits: every exit of the batch.
+            batch_loss: maps logits_BTV to the task loss per example, float_B.
+            state: what the prior remembers; holds `progress` in 0..1 (share of the level's train_steps done).
+        """
+        raise NotImplementedError
+
+
+PART = SpeedPrior

@@ -1,0 +1,120 @@
+"""Programs: everything that can answer early is a sequence of exits that share `start` and `step`.
+
+Shape letters, once for the project: N exits, B batch, T positions, V classes, D width, R replicas, C input channels.
+Every tensor that crosses a function carries them as a suffix (`logits_NBTV`).
+
+A model is a `ProgramModel`: `start` embeds the input, `step(state, n)` computes up to exit n, `halt` and `answer` read a
+state. Training unrolls the steps (`unroll`), execution really stops (`compute.stopping`). A plain network is a program
+with one exit. Prices are analytic FLOPs per example; `compute.flops` checks them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from sp_search.pricing import HaltingRule, Prices, cumulative_flops
+
+if TYPE_CHECKING:
+    from sp_search.tasks.base import Shape
+
+State = tuple[Tensor, ...]
+"""A model's state: tensors whose first dimension is B, so that halted rows can leave."""
+
+
+class ProgramModel(nn.Module):
+    """An nn.Module written as start/step. `step`, `halt` and `answer` are pure: no branch on tensor values, no in-place
+    change, no row dropping; training runs them under vmap over R replicas.
+
+    Attributes:
+        exits: N, the largest number of exits this budget allows.
+        shares_weights: exits share weights (they are rollouts and can be unrolled beyond N).
+    """
+
+    exits: int
+    shares_weights: bool
+
+    def start(self, x_BTC: Tensor) -> State:
+        """Return the state before the first step."""
+        raise NotImplementedError
+
+    def step(self, state: State, exit_index: int) -> State:
+        """Return the state at exit `exit_index` (1..N) from the state at the exit before."""
+        raise NotImplementedError
+
+    def halt(self, state: State, exit_index: int) -> Tensor:
+        """Return halting logits of shape (B,): the log-odds of the conditional rate (PonderNet's lambda)."""
+        raise NotImplementedError(f"{type(self).__name__} has no halting unit: build it with halting=True")
+
+    def answer(self, state: State, exit_index: int) -> Tensor:
+        """Return logits_BTV of this exit."""
+        raise NotImplementedError
+
+    def prices(self, positions: int, exits: int) -> Prices:
+        """Return the analytic FLOPs per example of T = `positions` inputs, for exits 1..`exits` (the spec's formula)."""
+        raise NotImplementedError
+
+    def reach(self) -> int | None:
+        """Return how many positions information moves per rollout, or None where there is no such bound."""
+        return None
+
+
+@dataclass(frozen=True)
+class Exits:
+    """What training sees: every exit's answer, halting logits and cumulative price.
+
+    logits_NBTV; halt_NB holds halting *logits* or None for a model without a halting unit; flops_N is cumulative FLOPs
+    per example when the answer is given at exit n.
+    """
+
+    logits_NBTV: Tensor
+    halt_NB: Tensor | None
+    flops_N: tuple[float, ...]
+
+
+def unroll(model: ProgramModel, x_BTC: Tensor, *, exits: int, halting: bool, burn_in: int = 0, last_only: bool = False) -> Exits:
+    """Compute exits 1..`exits` for training.
+
+    Args:
+        model: the network.
+        x_BTC: inputs.
+        exits: N.
+        halting: also read the halting unit at every exit.
+        burn_in: rollouts that run first without gradient (models whose exits share weights).
+        last_only: answer at the last exit only (N = 1 in the returned logits): what a fixed budget needs.
+    """
+    state = model.start(x_BTC)
+    if burn_in:
+        for _ in range(burn_in):
+            state = model.step(state, 1)
+        state = tuple(part.detach() for part in state)
+    logits, halts = [], []
+    for index in range(1, exits + 1):
+        state = model.step(state, index)
+        if halting:
+            halts.append(model.halt(state, index))
+        if not last_only or index == exits:
+            logits.append(model.answer(state, index))
+    prices = model.prices(x_BTC.shape[1], exits)
+    flops_N = cumulative_flops(prices, HaltingRule("quantile" if halting else "last"))
+    return Exits(torch.stack(logits), torch.stack(halts) if halting else None, flops_N[-1:] if last_only else flops_N)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model with its halting rule and its number of exits: what is selected, exported and audited."""
+
+    model: ProgramModel
+    rule: HaltingRule
+    exits: int
+
+    def flops_N(self, positions: int) -> tuple[float, ...]:
+        """Return the cumulative FLOPs per example when it answers at exit n, for T = `positions`."""
+        return cumulative_flops(self.model.prices(positions, self.exits), self.rule)
+
+    def max_available_flops(self, positions: int) -> float:
+        """Return the most compute that it could spend on any input of `positions` positions."""
+        return max(self.flops_N(positions))

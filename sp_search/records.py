@@ -1,0 +1,330 @@
+"""Frozen records that cross the seams: budgets, assignments, measurements, events, actions, and who runs a level.
+
+Everything here is plain data with a JSON form, so that the ledger can hold it and a test can be a table. Row 0 of the
+house: it imports nothing of sp_search.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+BudgetKind = Literal["max", "mean"]
+Measure = Literal["flops", "rollouts", "serial_depth", "active"]
+
+
+class Record(BaseModel):
+    """Base of every record: immutable, closed, and finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def derive_seed(study_seed: int, *purpose: object) -> int:
+    """Return a 63-bit seed from the study's seed and what it is for (member, level, lineage, purpose).
+
+    A seed never depends on the order in which anything arrived.
+    """
+    text = "/".join(str(part) for part in (study_seed, *purpose))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+class Interval(Record):
+    """A value with its two-sided confidence interval; `exact` means the whole support was enumerated (low == high)."""
+
+    value: float
+    low: float
+    high: float
+    n: int = Field(ge=1, description="examples that the value rests on")
+    exact: bool = False
+
+
+class Budget(Record):
+    """A cap on a *program's* compute per example, never training length (that is `train_steps`).
+
+    `max`: no input may spend more. `mean`: the upper confidence bound of mean executed compute on the training
+    distribution is at most the cap (P(C) of the post), spending per input is free under it.
+    """
+
+    kind: BudgetKind
+    measure: Measure
+    cap: float = Field(gt=0)
+    axis: dict[str, int] = Field(default_factory=dict, description="what realises the cap in the model, e.g. {rollouts: 5}")
+
+
+class LevelSpace(Record):
+    """The ladder of budgets that a search may visit: ascending caps in one measure; a level is an index into it."""
+
+    kind: BudgetKind
+    measure: Measure
+    axis: str
+    caps: list[float] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> LevelSpace:
+        if any(low >= high for low, high in zip(self.caps, self.caps[1:], strict=False)):
+            raise ValueError(f"caps must ascend strictly, got {self.caps}")
+        return self
+
+    def at_most(self, cap: float) -> int | None:
+        """Return the largest level whose cap is <= `cap`, or None when even the least is larger."""
+        fitting = [level for level, level_cap in enumerate(self.caps) if level_cap <= cap * (1 + 1e-12)]
+        return fitting[-1] if fitting else None
+
+    def covering(self, cost: float) -> int:
+        """Return the least level whose cap is >= `cost` (the last level when none is)."""
+        return next((level for level, cap in enumerate(self.caps) if cap >= cost * (1 - 1e-12)), len(self.caps) - 1)
+
+
+class Member(Record):
+    """One configuration of a study, with its price at every level.
+
+    `budgets[level]` is the budget as this configuration realises it, or None where it cannot fit.
+    """
+
+    member: int = Field(ge=0)
+    config: dict[str, Any] = Field(description="the model's fields that this member overrides")
+    budgets: list[Budget | None]
+
+
+class Population(Record):
+    """The members that a study lists, and how many seeds (replicas) of each train together."""
+
+    members: list[Member] = Field(min_length=1)
+    replicas: int = Field(ge=1)
+
+
+class Assignment(Record):
+    """What a trial is asked to do: train and measure some lineages of one member at one level.
+
+    `visit` counts the levels that the search has opened, so a second visit of one level draws fresh verification data.
+    `attempt` counts the assignments of the study: a report that carries an older attempt of its member is stale.
+    `init_from` names the visit whose weights the lineages inherit; None starts from fresh weights.
+    """
+
+    member: int
+    visit: int
+    level: int
+    attempt: int
+    milestone: float
+    budget: Budget
+    config: dict[str, Any]
+    lineages: list[int] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+    init_from: int | None = None
+
+
+class Count(Record):
+    """Right answers out of n on one distribution; `exact` when the n examples are the whole support."""
+
+    correct: int = Field(ge=0)
+    n: int = Field(ge=1)
+    exact: bool = False
+
+
+class Sample(Record):
+    """Moments of one compute measure over n examples, with the range that it can possibly take (for honest bounds)."""
+
+    mean: float
+    variance: float = Field(ge=0)
+    p95: float
+    largest: float
+    n: int = Field(ge=1)
+    possible_low: float
+    possible_high: float
+    exact: bool = False
+
+
+class LineageMeasurement(Record):
+    """What one lineage did at one level, as its runner saw it; nothing here is a verdict.
+
+    `ended`: `reached` (the validation bound was met and the program was put to the verification draw), `exhausted`
+    (train_steps were used up), `diverged` (loss or weights stopped being finite).
+    `gates` holds verification counts by distribution and is empty unless the bound was reached.
+    `compute` holds executed FLOPs and rollouts per example on the training distribution, by measure.
+    """
+
+    lineage: int
+    seed: int
+    ended: Literal["reached", "exhausted", "diverged"]
+    train_steps: int = Field(ge=0)
+    gates: dict[str, Count] = Field(default_factory=dict)
+    compute: dict[str, Sample] = Field(default_factory=dict)
+    max_available_flops: float = Field(ge=0)
+    parameters: int = Field(ge=0)
+    serial_depth: int = Field(ge=0)
+    diagnostics: dict[str, float | bool | None] = Field(default_factory=dict)
+
+
+class Measured(Record):
+    """Event from a runner: one member finished its assignment. The judge turns it into a `LevelReport`."""
+
+    event: Literal["measured"] = "measured"
+    member: int
+    visit: int
+    level: int
+    attempt: int
+    lineages: list[LineageMeasurement]
+    training_flops: float = Field(ge=0)
+    verification_flops: float = Field(ge=0)
+
+
+class LineageReport(Record):
+    """A lineage at a level after judging: `passed` means verified good enough within the cap."""
+
+    lineage: int
+    seed: int
+    tried: bool
+    passed: bool
+    mean_compute: Interval | None = None
+    max_compute: float | None = None
+
+
+class LevelReport(Record):
+    """Event for the scheduler: one member's judged lineages at one level."""
+
+    event: Literal["level_report"] = "level_report"
+    member: int
+    visit: int
+    level: int
+    attempt: int
+    lineages: list[LineageReport]
+    cheapest_pass: float | None = Field(None, description="least cost that passed, in the measure of the budget")
+    training_flops: float = Field(0.0, ge=0)
+
+
+class Capacity(Record):
+    """Event: how many trials the driver can run side by side."""
+
+    event: Literal["capacity"] = "capacity"
+    slots: int = Field(ge=1)
+
+
+class Proposed(Record):
+    """Event: a proposer answered a Start that named no member."""
+
+    event: Literal["proposed"] = "proposed"
+    member: Member
+
+
+class MemberLost(Record):
+    """Event: the machinery lost a member's trial (worker, node or deadline). Never evidence about a budget."""
+
+    event: Literal["member_lost"] = "member_lost"
+    member: int
+    attempt: int
+    reason: str
+
+
+class MemberFailed(Record):
+    """Event: the member's own code raised; trying again would raise again."""
+
+    event: Literal["member_failed"] = "member_failed"
+    member: int
+    attempt: int
+    reason: str
+
+
+class Restored(Record):
+    """Event: a driver took the study up again; live members must be re-issued."""
+
+    event: Literal["restored"] = "restored"
+
+
+class LimitReached(Record):
+    """Event: a limit of the study (seconds, search_flops, trials, failures) or a user ended the search early."""
+
+    event: Literal["limit_reached"] = "limit_reached"
+    limit: str
+
+
+SearchEvent = Annotated[
+    Capacity | Proposed | Measured | LevelReport | MemberLost | MemberFailed | Restored | LimitReached,
+    Field(discriminator="event"),
+]
+EVENT: TypeAdapter[SearchEvent] = TypeAdapter(SearchEvent)
+
+
+class Start(Record):
+    """Action: start a trial on an assignment. `member=None` would ask the proposer; listed members come assigned."""
+
+    action: Literal["start"] = "start"
+    assignment: Assignment
+
+
+class SetBudget(Record):
+    """Action: a live trial goes on with another assignment (its budget grows or shrinks)."""
+
+    action: Literal["set_budget"] = "set_budget"
+    assignment: Assignment
+
+
+class Park(Record):
+    """Action: keep a member's checkpoint and run it no further for now."""
+
+    action: Literal["park"] = "park"
+    member: int
+
+
+class Stop(Record):
+    """Action: a member is over."""
+
+    action: Literal["stop"] = "stop"
+    member: int
+    reason: str
+
+
+class Finish(Record):
+    """Action: the search is over. `reason` is `resolved`, or the limit that ended it."""
+
+    action: Literal["finish"] = "finish"
+    reason: str
+
+
+Action = Annotated[Start | SetBudget | Park | Stop | Finish, Field(discriminator="action")]
+
+
+class Verdict(Record):
+    """What a level, a selection check or an audit says, with its statistic."""
+
+    name: str
+    verdict: str
+    statistic: str = ""
+    interval: Interval | None = None
+
+
+class Selection(Record):
+    """The chosen program of one milestone: which lineage of which visit, and why it was the cheapest verified."""
+
+    milestone: float
+    member: int
+    visit: int
+    level: int
+    lineage: int
+    budget: Budget
+    cost: float = Field(description="what was compared: the cap for a max budget, executed mean for a mean budget")
+
+
+class RunnerState(BaseModel):
+    """What a level runner carries between slices: arrays by name (torch tensors or none) and plain JSON values.
+
+    It is the whole of a trial: stored with its hash after every slice, it makes a killed trial go on bit for bit.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    arrays: dict[str, Any] = Field(default_factory=dict)
+    meta: dict[str, Any] = Field(default_factory=dict)
+
+
+class LevelRunner(Protocol):
+    """Runs one level of one member in slices: neural training, an exact world and an oracle all implement it."""
+
+    def begin(self, assignment: Assignment, inherited: RunnerState | None) -> RunnerState:
+        """Return the state before the first slice, with weights inherited or fresh."""
+        ...
+
+    def step(self, assignment: Assignment, state: RunnerState) -> tuple[RunnerState, Measured | None]:
+        """Run one slice; return the new state, and the measurement once the level is over."""
+        ...

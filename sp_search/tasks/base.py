@@ -1,0 +1,88 @@
+"""What a task is: samplers for distributions and draws, what counts as right, and what is proven about the need.
+
+A *distribution* is a law of inputs (`iid`, `shifted`, `longer`, `leaky`); a *draw* is one sample of it for one purpose.
+A gate is a distribution. Sampling takes a generator and touches no global state; torch is imported inside methods.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from sp_search.plugins import Plugin
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+Draw = Literal["train", "validation", "verification", "sealed"]
+
+
+class Batch(NamedTuple):
+    """Inputs and labels: x_BTC float32, y_BT int64 (T positions answered; T_y may differ from T of x)."""
+
+    x_BTC: Tensor
+    y_BT: Tensor
+
+
+class Shape(NamedTuple):
+    """Sizes that a model is built for: T input positions, C channels, T_y answered positions, V classes."""
+
+    positions: int
+    channels: int
+    answers: int
+    classes: int
+
+
+class Task(Plugin):
+    """Base of every task."""
+
+    def shape(self) -> Shape:
+        """Return the sizes of the training distribution."""
+        raise NotImplementedError
+
+    def distributions(self) -> tuple[str, ...]:
+        """Return the distributions that can be sampled; the first is the training distribution."""
+        return ("iid",)
+
+    def sample(self, n: int, distribution: str, draw: Draw, generator: Generator) -> Batch:
+        """Return n examples. Generated tasks take fresh ones for every draw; finite data never mixes its draws.
+
+        Raises:
+            ValueError: an unknown distribution or draw, or more held-out examples than there are.
+        """
+        raise NotImplementedError
+
+    def correct(self, answer_BTV: Tensor, batch: Batch) -> Tensor:
+        """Return bool_B: every answered position is right."""
+        right_B: Tensor = (answer_BTV.argmax(-1) == batch.y_BT).flatten(1).all(1)
+        return right_B
+
+    def difficulty(self, batch: Batch) -> Tensor:
+        """Return float_B: how hard each input is, in units of the task (larger is harder)."""
+        raise NotImplementedError
+
+    def minimal_rollouts(self, batch: Batch, reach: int) -> Tensor | None:
+        """Return int_B: rollouts below which a local cell of this reach cannot *know* the answer; None if unknown."""
+        return None
+
+    def least_rollouts(self, distribution: str, reach: int) -> int | None:
+        """Return the proven K*: with fewer rollouts no local cell of this reach passes any milestone > 1/2."""
+        return None
+
+    def accuracy_cap(self, distribution: str, reach: int, rollouts: int) -> float:
+        """Return the proven largest accuracy of a local cell at that many rollouts (1.0 where nothing is proven)."""
+        return 1.0
+
+    def support_size(self, distribution: str) -> int | None:
+        """Return the number of possible inputs when they are equally likely and can be enumerated, else None."""
+        return None
+
+    def enumerate(self, distribution: str) -> Batch:
+        """Return every input of a finite uniform support once."""
+        raise NotImplementedError(f"{type(self).__name__} has no finite support to enumerate")
+
+    def held_out(self, draw: Draw) -> int | None:
+        """Return how many examples of finite data this draw has, or None when examples are generated without end."""
+        return None
+
+
+PART = Task
