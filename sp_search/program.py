@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sp_search.pricing import HaltingRule, Prices, cumulative_flops
 
@@ -118,3 +119,20 @@ class Program:
     def max_available_flops(self, positions: int) -> float:
         """Return the most compute that it could spend on any input of `positions` positions."""
         return max(self.flops_N(positions))
+
+
+def halting_log_probabilities(halt_NB: Tensor) -> Tensor:
+    """Return log p_NB from halting logits: log p_n = sum_{j<n} log(1 - lambda_j) + log lambda_n, with lambda = sigmoid.
+
+    Log-sigmoids keep it exact where a rate is near 0 or 1 (PonderNet, arXiv 2107.05407, equation 6). The remainder stays
+    on N, log p_N = sum_{j<N} log(1 - lambda_j): that is what executes, so the logit of exit N is never used.
+    """
+    survival_NB = functional.logsigmoid(-halt_NB[:-1]).cumsum(0)
+    before_NB = torch.cat([torch.zeros_like(halt_NB[:1]), survival_NB])
+    halting_NB = torch.cat([functional.logsigmoid(halt_NB[:-1]), torch.zeros_like(halt_NB[:1])])
+    return before_NB + halting_NB
+
+
+def halting_probabilities(halt_NB: Tensor) -> Tensor:
+    """Return p_NB, the distribution over exits of these halting logits; it sums to 1 over N (remainder on N)."""
+    return halting_log_probabilities(halt_NB).exp()
