@@ -20,7 +20,7 @@ from torch.nn import functional
 from sp_search.pricing import HaltingRule, Prices, cumulative_flops
 
 if TYPE_CHECKING:
-    from sp_search.tasks.base import Shape
+    from collections.abc import Callable
 
 State = tuple[Tensor, ...]
 """A model's state: tensors whose first dimension is B, so that halted rows can leave."""
@@ -33,10 +33,12 @@ class ProgramModel(nn.Module):
     Attributes:
         exits: N, the largest number of exits this budget allows.
         shares_weights: exits share weights (they are rollouts and can be unrolled beyond N).
+        price_list: (positions, exits) -> analytic prices; the part that builds the network gives it.
     """
 
     exits: int
     shares_weights: bool
+    price_list: Callable[[int, int], Prices]
 
     def start(self, x_BTC: Tensor) -> State:
         """Return the state before the first step."""
@@ -55,8 +57,8 @@ class ProgramModel(nn.Module):
         raise NotImplementedError
 
     def prices(self, positions: int, exits: int) -> Prices:
-        """Return the analytic FLOPs per example of T = `positions` inputs, for exits 1..`exits` (the spec's formula)."""
-        raise NotImplementedError
+        """Return the analytic FLOPs per example of T = `positions` inputs, for exits 1..`exits` (the part's formula)."""
+        return self.price_list(positions, exits)
 
     def reach(self) -> int | None:
         """Return how many positions information moves per rollout, or None where there is no such bound."""
@@ -87,11 +89,10 @@ def unroll(model: ProgramModel, x_BTC: Tensor, *, exits: int, halting: bool, bur
         burn_in: rollouts that run first without gradient (models whose exits share weights).
         last_only: answer at the last exit only (N = 1 in the returned logits): what a fixed budget needs.
     """
-    state = model.start(x_BTC)
-    if burn_in:
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not burn_in):
+        state = model.start(x_BTC)
         for _ in range(burn_in):
             state = model.step(state, 1)
-        state = tuple(part.detach() for part in state)
     logits, halts = [], []
     for index in range(1, exits + 1):
         state = model.step(state, index)

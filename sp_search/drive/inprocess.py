@@ -1,0 +1,80 @@
+"""Drives a search in this process: one trial after another, a slice at a time, each slice stored before the next.
+
+It is the reference for the other drivers, the debugger's way in, and what runs where Ray is not wanted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from sp_search.records import (
+    Action,
+    Assignment,
+    Capacity,
+    LevelRunner,
+    LimitReached,
+    Measured,
+    MemberFailed,
+    Restored,
+    SetBudget,
+    Start,
+    Stop,
+)
+from sp_search.search import Search
+from sp_search.store import Store, begin_state
+
+
+Limit = Callable[[Search], str | None]
+Progress = Callable[[Search], None]
+
+
+def run_inprocess(
+    search: Search,
+    runner: LevelRunner,
+    store: Store,
+    *,
+    limit: Limit = lambda search: None,
+    progress: Progress = lambda search: None,
+) -> None:
+    """Run `search` to its end, or until `limit` names a limit; a replayed search takes up where it was.
+
+    Exceptions of a member's own code become `MemberFailed`; KeyboardInterrupt and SystemExit pass through, and the
+    ledger then resumes.
+    """
+    queue: deque[Assignment] = deque()
+    _carry_out(search.feed(Restored() if search.state.slots else Capacity(slots=1)), queue)
+    while queue and search.state.finished is None:
+        assignment = queue.popleft()
+        try:
+            event: Measured | MemberFailed | LimitReached = _run_level(search, runner, store, assignment, limit, progress)
+        except Exception as error:  # a member's own code may raise anything; the ledger and the report carry it
+            reason = f"{type(error).__name__}: {error}"
+            event = MemberFailed(member=assignment.member, attempt=assignment.attempt, reason=reason)
+        _carry_out(search.feed(event), queue)
+        progress(search)
+
+
+def _run_level(
+    search: Search, runner: LevelRunner, store: Store, assignment: Assignment, limit: Limit, progress: Progress
+) -> Measured | LimitReached:
+    state = begin_state(runner, store, assignment)
+    while True:
+        reached = limit(search)
+        if reached is not None:
+            return LimitReached(limit=reached)
+        state, measured = runner.step(assignment, state)
+        store.save(assignment, state)
+        progress(search)
+        if measured is not None:
+            # A slice stored by an earlier attempt carries that attempt's number.
+            return measured.model_copy(update={"attempt": assignment.attempt})
+
+
+def _carry_out(actions: list[Action], queue: deque[Assignment]) -> None:
+    for action in actions:
+        if isinstance(action, Start | SetBudget):
+            queue.append(action.assignment)
+        elif isinstance(action, Stop):
+            for queued in [one for one in queue if one.member == action.member]:
+                queue.remove(queued)

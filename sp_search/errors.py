@@ -1,0 +1,32 @@
+"""The errors that users meet, each with the exit code that a script can rely on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class StudyError(Exception):
+    """A study file is not valid; holds every problem, each as `file:line: path: message`. Exit code 2."""
+
+    def __init__(self, problems: list[str]) -> None:
+        """Keep all problems."""
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StorageError(Exception):
+    """The study's folder, ledger, checkpoints or tracking store cannot be used. Exit code 5."""
+
+
+class TooManyFailures(Exception):
+    """More trials failed than `limits.failures` allows. Exit code 4."""
+
+
+class Interrupted(Exception):
+    """A signal ended the driver; the study in `folder` can be resumed. Exit code 128 + signal."""
+
+    def __init__(self, folder: Path, signal_number: int) -> None:
+        """Keep where to resume."""
+        super().__init__(f"interrupted by signal {signal_number}; resume {folder}")
+        self.folder = folder
+        self.signal_number = signal_number

@@ -1,0 +1,155 @@
+"""The ledger: append-only, checksummed lines, one owner at a time. Restoring is replaying.
+
+Every line is one JSON object with a sequence number and a chained SHA-256, written and fsynced at once, so that a kill
+leaves either the whole line or a torn last one, which is dropped on reading. A line that is whole but wrong stops
+everything: a study never begins anew by itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from sp_search.errors import StorageError
+
+LEDGER_NAME = "ledger.jsonl"
+
+
+def _digest(previous: str, body: str) -> str:
+    return hashlib.sha256((previous + body).encode()).hexdigest()[:16]
+
+
+def _encode(entry: dict[str, Any]) -> str:
+    return json.dumps(entry, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def read_ledger(folder: Path) -> list[dict[str, Any]]:
+    """Return the entries of a study's ledger; a torn last line is left out.
+
+    Raises:
+        StorageError: there is no ledger, or a line before the last does not carry its checksum.
+    """
+    return _read(folder / LEDGER_NAME)[0]
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], int, str]:
+    """Return the entries, the number of bytes that are good, and the last checksum."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as error:
+        raise StorageError(f"{path} does not exist: {path.parent} is no study folder") from error
+    entries, good, checksum = [], 0, ""
+    lines = raw.split(b"\n")
+    for number, line in enumerate(lines):
+        entry = _checked(line, checksum, number)
+        if entry is None:
+            if any(lines[number + 1 :]):
+                raise StorageError(f"{path} line {number + 1} is damaged and not the last: restore it from a copy")
+            break
+        checksum = entry.pop("sum")
+        entries.append(entry)
+        good += len(line) + 1
+    return entries, min(good, len(raw)), checksum
+
+
+def _checked(line: bytes, previous: str, number: int) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(entry, dict) or "sum" not in entry or entry.get("seq") != number:
+        return None
+    body = _encode({key: value for key, value in entry.items() if key != "sum"})
+    return entry if entry["sum"] == _digest(previous, body) else None
+
+
+class Ledger:
+    """An open ledger. Use it as a context manager; it holds the study's lock until it is closed.
+
+    Raises:
+        StorageError: another driver holds the study (its pid, host and since when), or the disk refuses.
+    """
+
+    def __init__(self, folder: Path, *, create: bool = False) -> None:
+        """Lock `folder` and open its ledger for appending; `create` starts one and refuses an existing one."""
+        self.folder = folder
+        self.path = folder / LEDGER_NAME
+        self._lock = _acquire(folder / "driver.lock")
+        try:
+            self.entries, self._checksum = self._open(create)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _open(self, create: bool) -> tuple[list[dict[str, Any]], str]:
+        if create:
+            if self.path.exists():
+                raise StorageError(f"{self.path} exists: resume the study in {self.folder}, or choose another --output")
+            self._file = open(self.path, "ab")  # noqa: SIM115 - closed with the ledger
+            return [], ""
+        entries, good, checksum = _read(self.path)
+        self._file = open(self.path, "ab")  # noqa: SIM115 - closed with the ledger
+        self._file.truncate(good)
+        if good and not self.path.read_bytes().endswith(b"\n"):
+            self._file.write(b"\n")
+        return entries, checksum
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Write one entry and wait until it is on the disk.
+
+        Raises:
+            StorageError: the disk is full or gone; what was written before stays good.
+        """
+        stamped = {"seq": len(self.entries), "time": round(time.time(), 3), **entry}
+        body = _encode(stamped)
+        checksum = _digest(self._checksum, body)
+        line = _encode({**stamped, "sum": checksum})
+        try:
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path}: {error}. Make room, then resume {self.folder}") from error
+        self._checksum = checksum
+        self.entries.append(stamped)
+
+    def close(self) -> None:
+        """Close the file and give the lock back."""
+        self._file.close()
+        self._lock.close()
+
+    def __enter__(self) -> Ledger:
+        """Return the open ledger."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        """Close it, whatever happened."""
+        self.close()
+
+
+def _acquire(path: Path) -> TextIO:
+    """Take the lock file, which the kernel frees when its owner dies, however it dies."""
+    try:
+        lock = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held as long as the ledger is open
+    except OSError as error:
+        raise StorageError(f"cannot open {path}: {error}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        owner = lock.read().strip() or "an unknown process"
+        lock.close()
+        raise StorageError(f"another driver holds {path.parent}: {owner}. Stop it first, or wait for it") from error
+    lock.seek(0)
+    lock.truncate()
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    lock.write(f"pid {os.getpid()} on {socket.gethostname()} since {since}\n")
+    lock.flush()
+    return lock

@@ -1,0 +1,135 @@
+"""From a study to what a search needs: its ladder of budgets, its priced members, its terms and its runner.
+
+Everything but `build_runner` is arithmetic without torch, so that `plan` answers at once and before anything starts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sp_search.models.base import ModelSpec
+from sp_search.pricing import cumulative_flops
+from sp_search.records import Budget, LevelRunner, LevelSpace, Member, Population
+from sp_search.schedulers.base import BudgetScheduler, Terms
+
+if TYPE_CHECKING:
+    from sp_search.study import Study
+
+
+class PlannedLevel(NamedTuple):
+    """One member at one level: what a program may spend there, and what training it can cost at most."""
+
+    member: int
+    level: int
+    cap: float
+    axis_value: int | None
+    max_flops_per_example: float | None
+    training_flops: float | None
+
+
+class Plan(NamedTuple):
+    """A study before it runs: its ladder, its members, its evidence rule, and a price for every level."""
+
+    space: LevelSpace
+    population: Population
+    terms: Terms
+    rows: list[PlannedLevel]
+
+
+def plan_study(study: Study) -> Plan:
+    """Return the ladder, members and prices of `study`.
+
+    Raises:
+        ValueError: no member fits any level.
+    """
+    scheduler: BudgetScheduler = study.scheduler
+    models = study.member_models()
+    space = _ladder(study, scheduler, models)
+    members = [
+        Member(
+            member=index,
+            config=study.population.members[index],
+            budgets=[_realise(scheduler, space, study, model, cap) for cap in space.caps],
+        )
+        for index, model in enumerate(models)
+    ]
+    population = Population(members=members, replicas=study.population.replicas)
+    terms = Terms(
+        seed=study.seed,
+        milestones=study.milestones,
+        lineages_to_fail=study.verdict.lineages_to_fail,
+        false_negative=study.verdict.false_negative,
+    )
+    rows = [
+        _price(study, model, member, space, level)
+        for model, member in zip(models, members, strict=True)
+        for level in range(len(space.caps))
+    ]
+    if all(row.axis_value is None for row in rows):
+        raise ValueError(f"no member fits any level of {space.axis} {space.caps}: widen the ladder or the models")
+    return Plan(space, population, terms, rows)
+
+
+def build_runner(study: Study, device: str = "cpu") -> LevelRunner:
+    """Return the runner that trains the study's members on `device`. Imports torch."""
+    from sp_search.train.trainer import NeuralRunner
+
+    return NeuralRunner(
+        task=study.task,
+        model=study.model,
+        prior=study.prior,
+        settings=study.train_settings(study.model),
+        gates=study.selection.gates,
+        verification_n=study.selection.n,
+        confidence=study.selection.confidence,
+        study_seed=study.seed,
+        device=device,
+    )
+
+
+def _flops(study: Study, model: ModelSpec, exits: int) -> float:
+    """Return the most FLOPs per example of a program with that many exits."""
+    prices = model.prices(study.task.shape(), exits, halting=study.prior.uses_halting())
+    return max(cumulative_flops(prices, study.prior.rule()))
+
+
+def _ladder(study: Study, scheduler: BudgetScheduler, models: list[ModelSpec]) -> LevelSpace:
+    """Return the caps: a grid in rollouts, or for untied axes every price that some member can have."""
+    if scheduler.axis == "rollouts":
+        count = int((scheduler.stop - scheduler.start) / scheduler.resolution + 1e-9) + 1
+        caps = [round(scheduler.start + index * scheduler.resolution, 9) for index in range(count)]
+        return LevelSpace(kind=scheduler.budget, measure="rollouts", axis=scheduler.axis, caps=caps)
+    prices = {_flops(study, model, value) for model in models for value in _axis_values(model, scheduler.axis)}
+    return LevelSpace(kind=scheduler.budget, measure="flops", axis=scheduler.axis, caps=sorted(prices))
+
+
+def _axis_values(model: ModelSpec, axis: str) -> list[int]:
+    """Return the values of an untied axis, least first."""
+    values = []
+    while (value := model.realise(axis, len(values) + 1)) is not None:
+        values.append(value)
+    return values
+
+
+def _realise(
+    scheduler: BudgetScheduler, space: LevelSpace, study: Study, model: ModelSpec, cap: float
+) -> Budget | None:
+    """Return the budget as this model realises it, or None where it cannot fit."""
+    if space.measure == "rollouts":
+        value = model.realise(space.axis, scheduler.exits if space.kind == "mean" else cap)
+    else:
+        fitting = [v for v in _axis_values(model, space.axis) if _flops(study, model, v) <= cap * (1 + 1e-9)]
+        value = max(fitting, default=None) if space.kind == "max" else max(_axis_values(model, space.axis))
+    return None if value is None else Budget(kind=space.kind, measure=space.measure, cap=cap, axis={space.axis: value})
+
+
+def _price(study: Study, model: ModelSpec, member: Member, space: LevelSpace, level: int) -> PlannedLevel:
+    """Price one member at one level: a training step costs three forward passes (forward and backward)."""
+    budget = member.budgets[level]
+    if budget is None:
+        return PlannedLevel(member.member, level, space.caps[level], None, None, None)
+    exits = budget.axis[space.axis]
+    flops = _flops(study, model, exits)
+    settings = study.train_settings(model)
+    training = 3.0 * flops * settings.steps * settings.batch * study.population.replicas
+    return PlannedLevel(member.member, level, budget.cap, exits, flops, training)

@@ -1,0 +1,461 @@
+"""What a budget scheduler is: a pure state machine over events. No Ray, no torch, no clock, no randomness.
+
+`advance(state, event) -> state, actions`. A part adds one pure decision, `next_visit`: which level to open after the
+levels seen so far. The rest is common and lives here: opening a level for every member that fits, reading verdicts by
+the prefix rule, re-issuing what the machinery lost, climbing the milestones.
+
+A level is open until every lineage it was given is conclusive. *Found* needs one verified program; *failed* needs
+`lineages_to_fail` conclusive failures, so a level with fewer is given further lineages. What the machinery lost is
+issued again with the same seeds; after `max_retries` its lineages are *undecided* and the next indices take their place.
+An infrastructure failure is never evidence that a budget holds no good program.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sp_search.plugins import Plugin
+from sp_search.records import (
+    Action,
+    Assignment,
+    BudgetKind,
+    Capacity,
+    Finish,
+    LevelReport,
+    LevelSpace,
+    LimitReached,
+    LineageReport,
+    MemberFailed,
+    MemberLost,
+    Park,
+    Population,
+    Record,
+    Restored,
+    SearchEvent,
+    SetBudget,
+    Start,
+    Stop,
+    derive_seed,
+)
+
+LevelVerdict = Literal["passed", "failed", "undecided"]
+
+
+class Terms(Record):
+    """What a study asks of its verdicts: milestones to climb, and how much evidence a failure needs."""
+
+    seed: int
+    milestones: list[float] = Field(min_length=1)
+    lineages_to_fail: int = Field(5, ge=1)
+    false_negative: float = Field(0.05, gt=0, lt=1)
+    max_retries: int = Field(2, ge=0)
+    max_extensions: int = Field(3, ge=0, description="times that an open level may be given further lineages")
+
+
+class Visit(Record):
+    """A decision: open this level, in this phase."""
+
+    level: int
+    phase: str
+
+
+class Resolved(Record):
+    """A decision: the milestone is settled. `level` is C*, or None when the largest budget failed."""
+
+    level: int | None
+
+
+class LevelOutcome(Record):
+    """A closed visit: its verdict and aggregates. `found_level` is the least level that the cost found allows."""
+
+    visit: int
+    level: int
+    milestone: float
+    phase: str
+    verdict: LevelVerdict
+    found_level: int | None
+    tried: int
+    passed: int
+    undecided: int
+    pass_rate_high: float = Field(description="upper bound of the pass rate at the study's false-negative rate")
+    members: dict[int, list[int]] = Field(description="lineages by member whose weights a later visit may inherit")
+    conclusive: list[tuple[int, int]] = Field(description="(lineage, member) of every conclusive lineage, in index order")
+    passing: list[tuple[int, int]] = Field(description="(lineage, member) of the verified ones, in index order")
+    training_flops: float
+
+
+class OpenMember(Record):
+    """One member of the open level. `attempt` fences: a report with an older attempt is stale."""
+
+    attempt: int
+    lineages: list[int]
+    init_from: int | None
+    lost: int = 0
+    replaced: int = 0
+    done: bool = False
+
+
+class OpenLevel(Record):
+    """The level that is being searched now."""
+
+    visit: int
+    level: int
+    phase: str
+    members: dict[int, OpenMember]
+    base: dict[int, list[int]] = Field(description="lineages by member that hold this visit's inheritable weights")
+    reports: list[tuple[int, int, bool | None]] = Field(
+        default_factory=list, description="(lineage, member, passed or None for undecided)"
+    )
+    cheapest: float | None = None
+    training_flops: float = 0.0
+    extensions: int = 0
+
+
+class SearchState(Record):
+    """The whole state of a search, plain JSON."""
+
+    space: LevelSpace
+    population: Population
+    terms: Terms
+    milestone_index: int = 0
+    history: list[LevelOutcome] = Field(default_factory=list)
+    open: OpenLevel | None = None
+    attempts: int = 0
+    lineages: dict[int, list[int]] = Field(default_factory=dict, description="the lineages that a member carries now")
+    next_lineage: dict[int, int] = Field(default_factory=dict)
+    live: list[int] = Field(default_factory=list, description="members with a trial")
+    dropped: dict[int, str] = Field(default_factory=dict)
+    found: dict[int, int | None] = Field(default_factory=dict, description="C* as a level, by milestone index")
+    slots: int = 0
+    finished: str | None = None
+
+    @property
+    def milestone(self) -> float:
+        """The threshold of good performance that is being climbed."""
+        return self.terms.milestones[min(self.milestone_index, len(self.terms.milestones) - 1)]
+
+
+def prefix_verdict(outcomes: list[bool | None], lineages_to_fail: int) -> LevelVerdict:
+    """Read outcomes in index order: passed at the first verified program, failed after enough failures.
+
+    `None` (undecided: lost to the machinery) is skipped, and counts for neither side.
+    """
+    if any(outcomes):
+        return "passed"
+    return "failed" if sum(outcome is False for outcome in outcomes) >= lineages_to_fail else "undecided"
+
+
+def pass_rate_bound(passed: int, tried: int, false_negative: float) -> float:
+    """Return the upper bound of a level's pass rate after `tried` conclusive lineages of which none passed.
+
+    Zero passes in n have probability (1 - rate)^n, so rates above 1 - false_negative^(1/n) are excluded at that level
+    (Clopper and Pearson 1934 at zero successes). With passes it returns 1: a found level needs no upper bound.
+    """
+    return 1.0 - false_negative ** (1.0 / tried) if tried and not passed else 1.0
+
+
+class BudgetScheduler(Plugin):
+    """Base of every budget scheduler: which budget moves (`axis`, `budget`) over which ladder of caps.
+
+    The ladder runs from `start` to `stop` by `resolution`, in rollouts; other axes take the prices of the models.
+    """
+
+    axis: str = Field("rollouts", description="what realises a budget in the model: rollouts, depth")
+    budget: BudgetKind = Field("max", description="max caps every input, mean caps the average executed compute")
+    start: float = Field(1.0, gt=0, description="least cap of the ladder (axis rollouts)")
+    stop: float = Field(16.0, gt=0, description="largest cap of the ladder (axis rollouts)")
+    resolution: float = Field(1.0, gt=0, description="distance between neighbouring caps (axis rollouts)")
+    exits: int = Field(8, ge=1, description="rollouts available to a program under a mean budget")
+
+    def next_visit(self, history: list[LevelOutcome], space: LevelSpace, floor: int) -> Visit | Resolved:
+        """Decide from the closed visits of one milestone.
+
+        Args:
+            history: the milestone's closed visits, oldest first.
+            space: the ladder.
+            floor: largest level that already failed an easier milestone (-1 if none).
+        """
+        raise NotImplementedError
+
+    def initial(self, space: LevelSpace, population: Population, terms: Terms) -> SearchState:
+        """Return the state before the first event; the search opens its first level at `Capacity`."""
+        replicas = list(range(population.replicas))
+        members = [member.member for member in population.members]
+        return SearchState(
+            space=space,
+            population=population,
+            terms=terms,
+            lineages={member: replicas for member in members},
+            next_lineage={member: population.replicas for member in members},
+        )
+
+    def advance(self, state: SearchState, event: SearchEvent) -> tuple[SearchState, list[Action]]:
+        """Return the state after `event` and what the driver is to do now. Pure: same history, same answer."""
+        if state.finished is not None:
+            return state, []
+        match event:
+            case Capacity():
+                state = state.model_copy(update={"slots": event.slots})
+                return self._settle(state) if state.open is None else (state, [])
+            case LevelReport():
+                return self._settle(_absorb(state, event)) if _is_current(state, event) else (state, [])
+            case MemberLost():
+                return self._lost(state, event) if _is_current(state, event) else (state, [])
+            case MemberFailed():
+                if not _is_current(state, event):
+                    return state, []
+                state, actions = _drop(_undecide(state, event.member), event.member, event.reason)
+                state, more = self._settle(state)
+                return state, actions + more
+            case Restored():
+                return _reissue(state)
+            case LimitReached():
+                return state.model_copy(update={"finished": event.limit}), [Finish(reason=event.limit)]
+            case _:
+                raise ValueError(f"a scheduler takes no {type(event).__name__} event: the search judges it first")
+
+    def _lost(self, state: SearchState, event: MemberLost) -> tuple[SearchState, list[Action]]:
+        """Issue a lost member again: same seeds first, then the next indices, then give it up."""
+        assert state.open is not None
+        member = state.open.members[event.member]
+        if member.lost < state.terms.max_retries:
+            retried = member.model_copy(update={"lost": member.lost + 1})
+            return _assign(state, {event.member: retried}, restart=True)
+        state = _undecide(state, event.member)
+        if member.replaced:
+            state, actions = _drop(state, event.member, f"lost {2 * (member.lost + 1)} times: {event.reason}")
+            state, more = self._settle(state)
+            return state, actions + more
+        state, fresh = _fresh_lineages(state, event.member)
+        replacement = OpenMember(attempt=0, lineages=fresh, init_from=None, replaced=1)
+        assert state.open is not None
+        base = {**state.open.base, event.member: fresh}
+        state = state.model_copy(
+            update={
+                "open": state.open.model_copy(update={"base": base}),
+                "lineages": {**state.lineages, event.member: fresh},
+            }
+        )
+        return _assign(state, {event.member: replacement}, restart=True)
+
+    def _settle(self, state: SearchState) -> tuple[SearchState, list[Action]]:
+        """Close the open level when all is in, and open the next one until something runs or the search is over."""
+        actions: list[Action] = []
+        while state.finished is None:
+            if state.open is not None:
+                if any(not member.done for member in state.open.members.values()):
+                    return state, actions
+                extended = _extend(state)
+                if extended is not None:
+                    return extended[0], actions + extended[1]
+                state = _close(state)
+            if not [member for member in state.lineages if member not in state.dropped]:
+                return state.model_copy(update={"finished": "no_members"}), [*actions, Finish(reason="no_members")]
+            state, more = self._decide(state)
+            actions += more
+        return state, actions
+
+    def _decide(self, state: SearchState) -> tuple[SearchState, list[Action]]:
+        history = [outcome for outcome in state.history if outcome.milestone == state.milestone]
+        decision = self.next_visit(history, state.space, _floor(state))
+        if isinstance(decision, Visit):
+            return _open(state, decision)
+        state = state.model_copy(update={"found": {**state.found, state.milestone_index: decision.level}})
+        if decision.level is None or state.milestone_index + 1 == len(state.terms.milestones):
+            reason = "exhausted" if decision.level is None else "resolved"
+            return state.model_copy(update={"finished": reason}), [Finish(reason=reason)]
+        return state.model_copy(update={"milestone_index": state.milestone_index + 1}), []
+
+
+def _is_current(state: SearchState, event: LevelReport | MemberLost | MemberFailed) -> bool:
+    """Whether the event speaks of the attempt that is running now; a late report of a fenced attempt is not."""
+    if state.open is None or event.member not in state.open.members:
+        return False
+    member = state.open.members[event.member]
+    return not member.done and member.attempt == event.attempt
+
+
+def _floor(state: SearchState) -> int:
+    """Return the largest level that failed an easier milestone and was below its C*: it cannot pass a harder one."""
+    found = state.found.get(state.milestone_index - 1)
+    return -1 if found is None else found - 1
+
+
+def _with_open(state: SearchState, **update: object) -> SearchState:
+    assert state.open is not None
+    return state.model_copy(update={"open": state.open.model_copy(update=update)})
+
+
+def _absorb(state: SearchState, event: LevelReport) -> SearchState:
+    """Take a judged report into the open level."""
+    assert state.open is not None
+    level = state.open
+    done = {**level.members, event.member: level.members[event.member].model_copy(update={"done": True})}
+    costs = [cost for cost in (level.cheapest, event.cheapest_pass) if cost is not None]
+    return _with_open(
+        state,
+        members=done,
+        reports=[*level.reports, *(_outcome(event.member, report) for report in event.lineages)],
+        cheapest=min(costs, default=None),
+        training_flops=level.training_flops + event.training_flops,
+    )
+
+
+def _outcome(member: int, report: LineageReport) -> tuple[int, int, bool | None]:
+    return report.lineage, member, report.passed if report.tried else None
+
+
+def _undecide(state: SearchState, member: int) -> SearchState:
+    """Record that the member's lineages at the open level could not be decided."""
+    assert state.open is not None
+    lost = [(lineage, member, None) for lineage in state.open.members[member].lineages]
+    return _with_open(state, reports=[*state.open.reports, *lost])
+
+
+def _drop(state: SearchState, member: int, reason: str) -> tuple[SearchState, list[Action]]:
+    """Take a member out of the search, its open lineages being undecided already: never failed."""
+    assert state.open is not None
+    members = {**state.open.members, member: state.open.members[member].model_copy(update={"done": True})}
+    state = _with_open(state, members=members)
+    live = [other for other in state.live if other != member]
+    update = {"dropped": {**state.dropped, member: reason}, "live": live}
+    return state.model_copy(update=update), [Stop(member=member, reason=reason)]
+
+
+def _fresh_lineages(state: SearchState, member: int) -> tuple[SearchState, list[int]]:
+    """Take the member's next lineage indices."""
+    first = state.next_lineage[member]
+    fresh = list(range(first, first + state.population.replicas))
+    return state.model_copy(update={"next_lineage": {**state.next_lineage, member: first + len(fresh)}}), fresh
+
+
+def _donor(state: SearchState, member: int, level: int) -> int | None:
+    """Return the visit whose weights a member inherits: the nearest level at or above, else the nearest below.
+
+    Coming down from a budget that passed reaches the least budget in more lineages than growing to it from below.
+    """
+    carried = state.lineages[member]
+    donors = [outcome for outcome in state.history if outcome.members.get(member) == carried]
+    if not donors:
+        return None
+    above = [outcome for outcome in donors if outcome.level >= level]
+    nearest = min(above, key=lambda o: (o.level, -o.visit)) if above else max(donors, key=lambda o: (o.level, o.visit))
+    return nearest.visit
+
+
+def _assignment(state: SearchState, number: int, member: OpenMember) -> Assignment:
+    assert state.open is not None
+    listed = next(entry for entry in state.population.members if entry.member == number)
+    budget = listed.budgets[state.open.level]
+    assert budget is not None
+    return Assignment(
+        member=number,
+        visit=state.open.visit,
+        level=state.open.level,
+        attempt=member.attempt,
+        milestone=state.milestone,
+        budget=budget,
+        config=listed.config,
+        lineages=member.lineages,
+        seeds=[derive_seed(state.terms.seed, number, lineage) for lineage in member.lineages],
+        init_from=member.init_from,
+    )
+
+
+def _assign(state: SearchState, members: dict[int, OpenMember], *, restart: bool = False) -> tuple[SearchState, list[Action]]:
+    """Give every member a new attempt: a Start for those without a live trial (or `restart`), else a SetBudget."""
+    assert state.open is not None
+    attempts, live = state.attempts, list(state.live)
+    numbered: dict[int, OpenMember] = {}
+    for number, member in members.items():
+        attempts += 1
+        numbered[number] = member.model_copy(update={"attempt": attempts, "done": False})
+    state = _with_open(state, members={**state.open.members, **numbered})
+    actions: list[Action] = []
+    for number, member in numbered.items():
+        assignment = _assignment(state, number, member)
+        known = number in live and not restart
+        actions.append(SetBudget(assignment=assignment) if known else Start(assignment=assignment))
+        if number not in live:
+            live.append(number)
+    return state.model_copy(update={"attempts": attempts, "live": live}), actions
+
+
+def _open(state: SearchState, decision: Visit) -> tuple[SearchState, list[Action]]:
+    """Open a level for every member whose configuration fits it; the others are parked."""
+    fitting = [
+        entry.member
+        for entry in state.population.members
+        if entry.member not in state.dropped and entry.budgets[decision.level] is not None
+    ]
+    base = {member: state.lineages[member] for member in fitting}
+    members = {
+        member: OpenMember(attempt=0, lineages=base[member], init_from=_donor(state, member, decision.level))
+        for member in fitting
+    }
+    level = OpenLevel(visit=len(state.history), level=decision.level, phase=decision.phase, members={}, base=base)
+    parked = [member for member in state.live if member not in fitting]
+    state = state.model_copy(update={"open": level, "live": [member for member in state.live if member in fitting]})
+    state, actions = _assign(state, members)
+    return state, [*(Park(member=member) for member in parked), *actions]
+
+
+def _extend(state: SearchState) -> tuple[SearchState, list[Action]] | None:
+    """Give a level that neither passed nor failed further lineages, or return None when it is to be closed."""
+    assert state.open is not None
+    level = state.open
+    available = [member for member in level.members if member not in state.dropped]
+    verdict = prefix_verdict([row[2] for row in sorted(level.reports, key=lambda r: r[:2])], state.terms.lineages_to_fail)
+    if verdict != "undecided" or level.extensions >= state.terms.max_extensions or not available:
+        return None
+    further: dict[int, OpenMember] = {}
+    for member in available:
+        state, fresh = _fresh_lineages(state, member)
+        further[member] = OpenMember(attempt=0, lineages=fresh, init_from=None)
+    state = _with_open(state, extensions=level.extensions + 1)
+    return _assign(state, further)
+
+
+def _close(state: SearchState) -> SearchState:
+    """Turn the open level into an outcome. Lineages are read in index order, so arrival order changes nothing."""
+    assert state.open is not None
+    level = state.open
+    rows = sorted(level.reports, key=lambda row: row[:2])
+    verdict = prefix_verdict([row[2] for row in rows], state.terms.lineages_to_fail)
+    tried = sum(row[2] is not None for row in rows)
+    passed = sum(row[2] is True for row in rows)
+    found = None
+    if verdict == "passed":
+        covering = level.level if level.cheapest is None else state.space.covering(level.cheapest)
+        found = min(level.level, covering)
+    outcome = LevelOutcome(
+        visit=level.visit,
+        level=level.level,
+        milestone=state.milestone,
+        phase=level.phase,
+        verdict=verdict,
+        found_level=found,
+        tried=tried,
+        passed=passed,
+        undecided=len(rows) - tried,
+        pass_rate_high=pass_rate_bound(passed, tried, state.terms.false_negative),
+        members=level.base,
+        conclusive=[row[:2] for row in rows if row[2] is not None],
+        passing=[row[:2] for row in rows if row[2]],
+        training_flops=level.training_flops,
+    )
+    return state.model_copy(update={"history": [*state.history, outcome], "open": None})
+
+
+def _reissue(state: SearchState) -> tuple[SearchState, list[Action]]:
+    """After a restore no trial is alive: start again what was running, under new attempts, with the same seeds."""
+    state = state.model_copy(update={"live": []})
+    if state.open is None:
+        return state, []
+    running = {number: member for number, member in state.open.members.items() if not member.done}
+    return _assign(state, running, restart=True)
+
+
+PART = BudgetScheduler

@@ -1,0 +1,156 @@
+"""The schedulers in virtual time: what they visit, what they find, and that no crash changes the answer."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sp_search.drive import SimulationResult, simulate
+from sp_search.plugins import discover
+from sp_search.records import derive_seed
+from sp_search.schedulers.annealing import Annealing
+from sp_search.schedulers.base import BudgetScheduler, SearchState, Terms
+from sp_search.schedulers.rollout_growth import RolloutGrowth
+
+SCHEDULERS = sorted(discover("schedulers"))
+
+
+class Threshold:
+    """Every budget from `least` passes, in a share `rate` of the lineages."""
+
+    def __init__(self, least: float, top: int = 16, rate: float = 1.0) -> None:
+        self.levels = [float(level) for level in range(1, top + 1)]
+        self.least, self.rate = least, rate
+
+    def cost(self, budget: float) -> float:
+        return budget
+
+    def passes(self, budget: float, seed: int) -> bool:
+        return budget >= self.least and derive_seed(seed, budget) % 1000 < 1000 * self.rate
+
+
+def visited(result: SimulationResult) -> list[tuple[float, str, str]]:
+    return [(outcome.level + 1, outcome.phase, outcome.verdict) for outcome in result.levels]
+
+
+def scheduler(kind: str) -> BudgetScheduler:
+    return discover("schedulers")[kind]()  # type: ignore[return-value]
+
+
+def test_annealing_goes_up_fast_down_slowly_and_up_slower() -> None:
+    result = simulate(Annealing(), Threshold(5), workers=2, seed=0)
+    assert visited(result) == [
+        (1, "up_fast", "failed"),
+        (2, "up_fast", "failed"),
+        (4, "up_fast", "failed"),
+        (8, "up_fast", "passed"),
+        (6, "down_slow", "passed"),
+        (4, "down_slow", "failed"),
+        (5, "up_slower", "passed"),
+    ]
+    assert result.found_budget == 5
+    assert result.minimum == (5, 5)
+
+
+def test_growth_climbs_until_the_first_pass() -> None:
+    result = simulate(RolloutGrowth(), Threshold(3), workers=2, seed=0)
+    assert visited(result) == [(1, "growing", "failed"), (2, "growing", "failed"), (3, "growing", "passed")]
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+@given(least=st.integers(1, 40), top=st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_every_scheduler_finds_the_least_level_of_a_sure_threshold(kind: str, least: int, top: int) -> None:
+    result = simulate(scheduler(kind), Threshold(least, top), workers=3, seed=0)
+    assert result.found_budget == (least if least <= top else None)
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+@given(rate=st.sampled_from([0.0, 0.3, 0.6, 0.9]), seed=st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_every_scheduler_ends_on_noise_and_never_names_a_budget_below_the_truth(kind: str, rate: float, seed: int) -> None:
+    result = simulate(scheduler(kind), Threshold(4, 12, rate), workers=2, seed=seed)
+    assert result.found_budget is None or result.found_budget >= 4
+    assert len(result.levels) < 50
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+@pytest.mark.parametrize("workers", [1, 3, 5])
+def test_the_number_of_workers_and_the_order_of_arrival_change_no_decision(kind: str, workers: int) -> None:
+    reference = simulate(scheduler(kind), Threshold(7, rate=0.5), workers=64, seed=3)
+    assert simulate(scheduler(kind), Threshold(7, rate=0.5), workers=workers, seed=3).levels == reference.levels
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+def test_a_crash_at_any_ledger_line_changes_no_answer_and_reruns_no_finished_level(kind: str) -> None:
+    oracle = Threshold(5, rate=0.7)
+    reference = simulate(scheduler(kind), oracle, workers=2, seed=1)
+    for line in range(1, reference.events + 1):
+        crashed = simulate(scheduler(kind), oracle, workers=2, seed=1, crash_at=line)
+        assert crashed.found_budget == reference.found_budget
+        assert crashed.levels == reference.levels
+        measured = [
+            (entry["event"]["member"], entry["event"]["visit"], tuple(row["lineage"] for row in entry["event"]["lineages"]))
+            for entry in crashed.ledger
+            if entry["event"]["event"] == "measured"
+        ]
+        assert len(measured) == len(set(measured))
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+def test_losses_of_the_machinery_are_retried_and_never_count_as_failures_of_a_budget(kind: str) -> None:
+    oracle = Threshold(5)
+    reference = simulate(scheduler(kind), oracle, workers=2, seed=0)
+    for attempt in range(1, 12):
+        lossy = simulate(scheduler(kind), oracle, workers=2, seed=0, lose=frozenset({attempt}))
+        assert lossy.found_budget == reference.found_budget
+        assert [outcome.verdict for outcome in lossy.levels] == [outcome.verdict for outcome in reference.levels]
+
+
+def test_a_lineage_that_stays_lost_is_undecided_and_the_next_index_takes_its_place() -> None:
+    result = simulate(
+        Annealing(), Threshold(1), workers=1, seed=0, members=1, lose=frozenset({1, 2, 3}), terms=Terms(seed=0, milestones=[1.0])
+    )
+    first = result.levels[0]
+    assert (first.undecided, first.passed, first.passing) == (1, 1, [(1, 0)])
+
+
+def test_a_member_that_only_gets_lost_is_stopped_and_the_search_ends_without_a_verdict() -> None:
+    result = simulate(Annealing(), Threshold(1), workers=1, seed=0, members=1, lose=frozenset(range(1, 100)))
+    assert result.found_budget is None
+    assert all(outcome.verdict == "undecided" for outcome in result.levels)
+
+
+def test_a_failure_needs_enough_lineages_and_prints_what_pass_rate_it_excludes() -> None:
+    result = simulate(RolloutGrowth(), Threshold(2), workers=1, seed=0, members=2)
+    failed = result.levels[0]
+    assert (failed.verdict, failed.tried) == ("failed", 6)
+    assert failed.pass_rate_high == pytest.approx(1 - 0.05 ** (1 / 6))
+
+
+def test_milestones_are_climbed_one_after_another_from_where_the_last_was_found() -> None:
+    terms = Terms(seed=0, milestones=[0.5, 1.0])
+    result = simulate(Annealing(), Threshold(3), workers=1, seed=0, terms=terms)
+    second = [outcome for outcome in result.levels if outcome.milestone == 1.0]
+    assert [outcome.level + 1 for outcome in second] == [3]
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+def test_state_survives_a_round_trip_through_json(kind: str) -> None:
+    part = scheduler(kind)
+    from sp_search.records import Budget, Capacity, LevelSpace, Member, Population
+
+    space = LevelSpace(kind="max", measure="rollouts", axis="rollouts", caps=[1, 2])
+    budgets = [Budget(kind="max", measure="rollouts", cap=cap) for cap in space.caps]
+    population = Population(members=[Member(member=0, config={}, budgets=list(budgets))], replicas=2)
+    state, _ = part.advance(part.initial(space, population, Terms(seed=0, milestones=[1.0])), Capacity(slots=1))
+    assert SearchState.model_validate(json.loads(state.model_dump_json())) == state
+
+
+def test_ten_thousand_trials_are_simulated_in_seconds() -> None:
+    started = time.process_time()
+    result = simulate(RolloutGrowth(), Threshold(100, 100), workers=100, seed=0, members=100)
+    assert sum(len(outcome.conclusive) for outcome in result.levels) == 10_000
+    assert time.process_time() - started < 20
