@@ -1,0 +1,54 @@
+# Two commands on a fresh machine: `make quickstart` and `make test`. Both install once, into .venv.
+#   PYTHON=python3.12     another interpreter (3.11 or newer)
+#   TORCH_INDEX=URL       another index for torch alone, e.g. https://download.pytorch.org/whl/cpu
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DELETE_ON_ERROR:
+.PHONY: help quickstart test test-all check format schema figures clean
+
+help:
+	@echo "make quickstart   run studies/quickstart.yaml and say where the report is"
+	@echo "make test         fast and Ray tests"
+	@echo "make test-all     the slow ones too"
+	@echo "make check        format, lint, strict types, fast tests"
+	@echo "make figures      the measured figures of benchmarks/"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"sp_search needs Python 3.11 or newer, got {sys.version.split()[0]}: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) 'torch>=2.13,<2.14'
+	$(BIN)/python -m pip install --quiet --no-deps --requirement constraints.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+quickstart: $(STAMP)
+	$(BIN)/sp-search run studies/quickstart.yaml
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow and not ray"
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schema: $(STAMP)
+	$(BIN)/sp-search schema > schema/study.schema.json
+
+figures: $(STAMP)
+	@echo "no figures are measured yet: see benchmarks/"
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
