@@ -1,0 +1,195 @@
+"""From a finished search to `result.json`: what was found, how sure it is, what it cost and what was left unsearched.
+
+Pure: it reads the search and the measurements of the selected programs, and touches neither files nor torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sp_search.plan import Plan
+from sp_search.records import Interval, LineageMeasurement, Sample, Selection
+from sp_search.schedulers.base import LevelOutcome, pass_rate_bound, prefix_verdict
+from sp_search.search import Search
+from sp_search.selection import accuracy_interval, alpha_of_look, mean_interval
+from sp_search.study import Study
+
+
+class Remeasured(NamedTuple):
+    """A selected program measured again on fresh draws, so that its figures are free of the luck that selected it."""
+
+    selection: Selection
+    found: LineageMeasurement
+    compute: dict[str, Sample]
+    reports: dict[str, Any]
+    program: dict[str, Any]
+
+
+def build_result(study: Study, plan: Plan, search: Search, chosen: dict[float, Remeasured], repeated: float) -> dict[str, Any]:
+    """Return the content of `result.json`.
+
+    Args:
+        study: what was asked.
+        plan: its ladder and members.
+        search: the finished search.
+        chosen: the cheapest verified program of every milestone that was met, measured again.
+        repeated: upper bound of the training FLOPs that crashes made the study pay twice.
+    """
+    milestones = [_milestone(study, plan, search, milestone, chosen.get(milestone)) for milestone in study.milestones]
+    met = [entry for entry in milestones if entry["met"]]
+    top = met[-1] if met else milestones[0]
+    searched = {outcome.level for outcome in search.state.history}
+    return {
+        "name": study.name,
+        "seed": study.seed,
+        "ended": search.state.finished or "interrupted",
+        **top,
+        "met": len(met) == len(milestones),
+        "milestones": milestones,
+        "levels": [row for milestone in study.milestones for row in _levels(search, milestone)],
+        "visits": [_visit(search, outcome) for outcome in search.state.history],
+        "unsearched": [cap for level, cap in enumerate(plan.space.caps) if level not in searched],
+        "undecided": sum(outcome.undecided for outcome in search.state.history),
+        "looks": search.looks,
+        "search_flops": {**search.spent, "repeated": repeated},
+        "audits": [],
+        "failures": search.failures,
+        "dropped_members": {str(member): reason for member, reason in search.state.dropped.items()},
+    }
+
+
+def _milestone(study: Study, plan: Plan, search: Search, milestone: float, chosen: Remeasured | None) -> dict[str, Any]:
+    """Return one milestone's answer; a milestone that was not met says how far the search excludes programs."""
+    minimum = _minimum(study, plan, search, milestone, chosen)
+    if chosen is None:
+        return {"milestone": milestone, "met": False, "program": None, "budget": None, "minimum": minimum}
+    alpha = alpha_of_look(study.selection.confidence, max(search.looks, 1))
+    gates = {
+        name: {**accuracy_interval(count, alpha).model_dump(), "distribution": name}
+        for name, count in chosen.found.gates.items()
+    }
+    flops = chosen.compute["flops"]
+    mean = mean_interval(flops, 1.0 - study.selection.confidence)
+    return {
+        "milestone": milestone,
+        "met": True,
+        "program": chosen.program,
+        "budget": chosen.selection.budget.model_dump(mode="json"),
+        "minimum": minimum,
+        "accuracy": gates[study.selection.gates[0]],
+        "gates": gates,
+        "mean_flops_per_example": mean.model_dump(),
+        "mean_rollouts": mean_interval(chosen.compute["rollouts"], 1.0 - study.selection.confidence).model_dump(),
+        "p95_flops_per_example": flops.p95,
+        "max_flops_per_example": flops.largest,
+        "max_available_flops": chosen.found.max_available_flops,
+        "serial_depth": chosen.found.serial_depth,
+        "parameters": chosen.found.parameters,
+        "reports": chosen.reports,
+        "diagnostics": chosen.found.diagnostics,
+    }
+
+
+def _minimum(study: Study, plan: Plan, search: Search, milestone: float, chosen: Remeasured | None) -> dict[str, Any]:
+    """State the least budget from both sides: no more than what was found, no less than what is excluded.
+
+    `proven`: the task proves that no program of this family passes below `low`. `statistical`: the levels below `low`
+    failed, and each excludes only pass rates above its bound. `none`: nothing speaks against the budgets below.
+    """
+    high = None if chosen is None else chosen.selection.budget.cap
+    proven = _proven_low(study, plan, milestone)
+    failed = [
+        row
+        for row in _levels(search, milestone)
+        if row["verdict"] == "failed" and (high is None or row["cap"] < high)
+    ]
+    excluded = max((row["level"] for row in failed), default=-1)
+    caps = plan.space.caps
+    statistical = caps[excluded + 1] if 0 <= excluded < len(caps) - 1 else (None if excluded < 0 else caps[-1])
+    if proven is not None and (statistical is None or proven >= statistical):
+        text = f"no program of this family passes {milestone:g} below {proven:g}: proven by the task"
+        return {"low": proven, "high": high, "basis": "proven", "text": text}
+    if statistical is not None:
+        worst = next(row for row in failed if row["level"] == excluded)
+        text = (
+            f"the next lower budget {worst['cap']:g} failed in {worst['lineages']} lineages: "
+            f"pass rate <= {worst['high']:.2f} at {1 - study.verdict.false_negative:.0%}"
+        )
+        return {"low": statistical, "high": high, "basis": "statistical", "text": text}
+    return {"low": None, "high": high, "basis": "none", "text": "no smaller budget was tried to a verdict"}
+
+
+def _proven_low(study: Study, plan: Plan, milestone: float) -> float | None:
+    """Return the least number of rollouts that the task leaves possible at this milestone, over all members."""
+    if plan.space.measure != "rollouts" or plan.space.kind != "max":
+        return None
+    least = []
+    for model in study.member_models():
+        reach = model.reach()
+        if reach is None:
+            return None
+        bounds = [study.task.least_rollouts(gate, reach) for gate in study.selection.gates]
+        known = [
+            bound
+            for gate, bound in zip(study.selection.gates, bounds, strict=True)
+            if bound is not None and (bound == 1 or study.task.accuracy_cap(gate, reach, bound - 1) < milestone)
+        ]
+        if not known:
+            return None
+        least.append(max(known))
+    return float(min(least))
+
+
+def _levels(search: Search, milestone: float) -> list[dict[str, Any]]:
+    """Return every level of one milestone with its visits merged: a lineage counts once, however often it came by."""
+    outcomes = search.outcomes(milestone)
+    rows = []
+    for level in sorted({outcome.level for outcome in outcomes}):
+        visits = [outcome for outcome in outcomes if outcome.level == level]
+        tried = {tuple(lineage) for outcome in visits for lineage in outcome.conclusive}
+        passed = {tuple(lineage) for outcome in visits for lineage in outcome.passing}
+        interval = _pass_rate(search, len(passed), len(tried))
+        in_order = [lineage in passed for lineage in sorted(tried)]
+        rows.append(
+            {
+                "milestone": milestone,
+                "level": level,
+                "cap": search.state.space.caps[level],
+                "lineages": len(tried),
+                "passed": len(passed),
+                "undecided": sum(outcome.undecided for outcome in visits),
+                "pass_rate": None if interval is None else interval.value,
+                "low": None if interval is None else interval.low,
+                "high": None if interval is None else interval.high,
+                "verdict": prefix_verdict([*in_order], search.state.terms.lineages_to_fail),
+                "visits": [outcome.visit for outcome in visits],
+            }
+        )
+    return rows
+
+
+def _pass_rate(search: Search, passed: int, tried: int) -> Interval | None:
+    """Return the pass rate with a two-sided interval; without a pass, the bound that the failure verdict rests on."""
+    if not tried:
+        return None
+    false_negative = search.state.terms.false_negative
+    if not passed:
+        return Interval(value=0.0, low=0.0, high=pass_rate_bound(0, tried, false_negative), n=tried)
+    from sp_search.records import Count
+
+    return accuracy_interval(Count(correct=passed, n=tried), false_negative)
+
+
+def _visit(search: Search, outcome: LevelOutcome) -> dict[str, Any]:
+    return {
+        "visit": outcome.visit,
+        "level": outcome.level,
+        "cap": search.state.space.caps[outcome.level],
+        "phase": outcome.phase,
+        "milestone": outcome.milestone,
+        "verdict": outcome.verdict,
+        "tried": outcome.tried,
+        "passed": outcome.passed,
+        "undecided": outcome.undecided,
+        "pass_rate_high": outcome.pass_rate_high,
+    }
