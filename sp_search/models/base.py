@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from sp_search.tasks.base import Shape
 
 
+def linear_flops(fan_in: int, fan_out: int) -> float:
+    """Return the price of one affine map: 2 FLOPs per multiply-add, 1 per bias added."""
+    return float(2 * fan_in * fan_out + fan_out)
+
+
 class ModelSpec(Plugin):
     """Base of every model part."""
 
@@ -24,6 +29,10 @@ class ModelSpec(Plugin):
     def realise(self, axis: str, cap: float) -> int | None:
         """Return the value of `axis` that spends `cap` (in units of the axis), or None when it cannot fit."""
         raise NotImplementedError
+
+    def reach(self) -> int | None:
+        """Return how many positions information moves per rollout, or None where there is no such bound."""
+        return None
 
     def build(self, shape: Shape, exits: int, *, halting: bool, generator: Generator) -> ProgramModel:
         """Return a freshly initialised network with N = `exits`; every random number comes from `generator`."""
@@ -40,6 +49,20 @@ class ModelSpec(Plugin):
     def train_defaults(self) -> dict[str, float | int]:
         """Return the recipe's own settings (steps, batch, learning_rate, ...) that a study may override."""
         return {}
+
+    def _check_axis(self, axis: str) -> None:
+        if axis not in self.axes():
+            raise ValueError(f"{self.kind_name()} has no axis '{axis}'. Known: {', '.join(self.axes())}.")
+
+    def _priced(self, network: ProgramModel, shape: Shape, *, halting: bool) -> ProgramModel:
+        """Give a network this part's price list, for any number of positions and exits."""
+
+        def price_list(positions: int, exits: int) -> Prices:
+            answers = positions if shape.answers == shape.positions else shape.answers
+            return self.prices(shape._replace(positions=positions, answers=answers), exits, halting=halting)
+
+        network.price_list = price_list
+        return network
 
 
 PART = ModelSpec

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class TrainSettings(BaseModel):
-    """How the lineages of a level are trained; unset fields take the model's own recipe (`ModelSpec.train_defaults`)."""
+    """How the lineages of a level are trained. Fields that a study leaves unset take the recipe of the model and the prior."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     steps: int = Field(800, ge=1, description="most optimiser steps that a lineage gets at one level")
     batch: int = Field(48, ge=1, description="examples per lineage and step")
     learning_rate: float = Field(5e-3, gt=0, description="Adam's step size")
-    evaluate_every: int = Field(25, ge=1, description="optimiser steps in a slice; validation follows each slice")
+    warmup_steps: int = Field(0, ge=0, description="steps over which a fresh lineage's step size rises linearly")
+    decay_from: float = Field(
+        1.0, ge=0, le=1, description="share of the steps after which the step size falls linearly"
+    )
+    decay_to: float = Field(1.0, gt=0, le=1, description="share of the step size that is left at the last step")
+    gradient_norm: float = Field(1.0, gt=0, description="each lineage's gradient is clipped to this norm")
+    burn_in: float = Field(
+        0.0, ge=0, le=1, description="share of batches that first run 1..2N-1 rollouts without gradient"
+    )
+    evaluate_every: int = Field(
+        50, ge=1, description="optimiser steps in a slice; validation and a checkpoint follow each"
+    )
+    screening: int = Field(
+        512, ge=1, description="validation examples after which a clearly worse lineage is not examined further"
+    )
+    validation: int = Field(
+        4096, ge=1, description="examples, drawn anew at every look, behind the bound that stops training"
+    )
+
+    def over(self, *recipes: dict[str, float | int]) -> TrainSettings:
+        """Return the settings with every unset field taken from `recipes` (a later one wins over an earlier one)."""
+        merged: dict[str, Any] = {}
+        for recipe in recipes:
+            merged |= recipe
+        return TrainSettings(**{**merged, **self.model_dump(exclude_unset=True)})

@@ -1,0 +1,233 @@
+"""What programs do: looks at every exit during training, calibration of the halting threshold, verification, diagnostics.
+
+Nothing here is a verdict. A look during training may stop a lineage, on a lower bound and never on a point estimate; a
+program is judged elsewhere, on the verification draw that `verify` executes, with real stopping.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log, sqrt
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor
+
+from sp_search.compute.stopping import execute
+from sp_search.program import Program, ProgramModel, halting_probabilities, unroll
+from sp_search.records import Count, Sample
+from sp_search.tasks.base import Batch
+from sp_search.train.population import per_replica
+
+if TYPE_CHECKING:
+    from sp_search.pricing import HaltingRule
+    from sp_search.tasks.base import Draw, Task
+
+ENUMERATE_IN_TRAINING = 8_192
+ENUMERATE_IN_VERIFICATION = 65_536
+CHUNK = 2_048
+THRESHOLDS = (0.02, *(step / 20 for step in range(1, 20)), 0.98, 0.99)
+
+
+def draw_batch(
+    task: Task, distribution: str, draw: Draw, n: int, seed: int, enumerate_up_to: int
+) -> tuple[Batch, bool]:
+    """Return examples and whether they are the whole support: enumeration where it is small, else a fresh sample.
+
+    Finite data gives all that the draw holds, at most `n`.
+    """
+    support = task.support_size(distribution)
+    if support is not None and support <= enumerate_up_to:
+        return task.enumerate(distribution), True
+    n = min(n, task.held_out(draw) or n)
+    return task.sample(n, distribution, draw, Generator().manual_seed(seed)), False
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at stacked replicas. right_RNB: exit n answers example b rightly; score_RNB: it halts at the first exit whose
+    score reaches the threshold (None for the rule `last`, where N = 1 stands for the last exit).
+    """
+
+    right_RNB: Tensor
+    score_RNB: Tensor | None
+
+    def exit_RB(self, threshold_R: Tensor) -> Tensor:
+        """Return the index (from 0) of the exit at which each example halts; the remainder halts at N."""
+        if self.score_RNB is None:
+            return torch.zeros_like(self.right_RNB[:, 0], dtype=torch.long)
+        early_RNB = self.score_RNB[:, :-1] < threshold_R[:, None, None]
+        return early_RNB.long().cumprod(1).sum(1)
+
+    def correct_R(self, threshold_R: Tensor) -> Tensor:
+        """Return how many examples each replica answers rightly where it halts."""
+        return self.right_RNB.gather(1, self.exit_RB(threshold_R)[:, None]).sum((1, 2))
+
+
+def look_at(
+    model: ProgramModel, weights: dict[str, Tensor], rule: HaltingRule, exits: int, task: Task, batch: Batch
+) -> Look:
+    """Compute every exit that `rule` may choose, for all replicas on the same examples."""
+    halting, last_only = rule.kind == "quantile", rule.kind == "last"
+
+    def outputs(network: ProgramModel, x_BTC: Tensor) -> tuple[Tensor, Tensor]:
+        seen = unroll(network, x_BTC, exits=exits, halting=halting, last_only=last_only)
+        return seen.logits_NBTV, _score_NB(seen.logits_NBTV, seen.halt_NB)
+
+    rights, scores = [], []
+    with torch.no_grad():
+        for x_BTC, y_BT in zip(batch.x_BTC.split(CHUNK), batch.y_BT.split(CHUNK), strict=True):
+            logits_RNBTV, score_RNB = per_replica(model, outputs, weights, (x_BTC,), shared=True)
+            part = Batch(x_BTC, y_BT)
+            rights.append(
+                torch.stack([torch.stack([task.correct(logits, part) for logits in own]) for own in logits_RNBTV])
+            )
+            scores.append(score_RNB)
+    return Look(torch.cat(rights, dim=2), None if last_only else torch.cat(scores, dim=2))
+
+
+def _score_NB(logits_NBTV: Tensor, halt_NB: Tensor | None) -> Tensor:
+    """Return the cumulative halting probability, or without a halting unit the least confidence over positions."""
+    if halt_NB is not None:
+        return halting_probabilities(halt_NB).cumsum(0)
+    return logits_NBTV.softmax(-1).amax(-1).amin(-1)
+
+
+def accuracy_bound(correct: int, n: int, alpha: float, *, exact: bool) -> float:
+    """Return the one-sided lower bound of an accuracy (Clopper and Pearson 1934); the accuracy itself when exact."""
+    if exact or correct == 0:
+        return correct / n
+    from scipy.stats import beta
+
+    return float(beta.ppf(alpha, correct, n - correct + 1))
+
+
+def mean_bound(values_B: Tensor, width: float, alpha: float, *, exact: bool) -> float:
+    """Return the one-sided upper bound of a mean of values in a range of `width` (empirical Bernstein, Maurer and Pontil)."""
+    n, mean = len(values_B), float(values_B.mean())
+    if exact or n < 2:
+        return mean
+    tail = log(2 / alpha)
+    return mean + sqrt(2 * float(values_B.var()) * tail / n) + 7 * width * tail / (3 * (n - 1))
+
+
+def calibrate(look: Look, cost_N: Tensor, cap: float, alpha: float, *, exact: bool) -> list[float | None]:
+    """Return, for each replica, the largest threshold whose mean cost is below `cap` with confidence; None if none fits.
+
+    Args:
+        look: every exit on examples of the training distribution.
+        cost_N: cost of answering at exit n, in the measure of the budget.
+        cap: of the mean budget.
+        alpha: error of the bound.
+        exact: the examples are the whole support.
+    """
+    chosen: list[float | None] = [None] * len(look.right_RNB)
+    width = float(cost_N.max() - cost_N.min())
+    for threshold in THRESHOLDS:
+        cost_RB = cost_N.to(look.right_RNB.device)[
+            look.exit_RB(torch.full((len(chosen),), threshold, device=look.right_RNB.device))
+        ]
+        for replica, cost_B in enumerate(cost_RB):
+            if mean_bound(cost_B, width, alpha, exact=exact) <= cap:
+                chosen[replica] = threshold
+    return chosen
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A program executed, with real stopping, on one batch: float and bool vectors over its examples."""
+
+    right_B: Tensor
+    exit_B: Tensor
+    flops_B: Tensor
+    exact: bool
+
+    @property
+    def count(self) -> Count:
+        """Right answers out of n."""
+        return Count(correct=int(self.right_B.sum()), n=len(self.right_B), exact=self.exact)
+
+    def sample(self, values_B: Tensor, low: float, high: float) -> Sample:
+        """Return the moments of one measure over these examples."""
+        values_B = values_B.double()
+        variance = float(values_B.var()) if len(values_B) > 1 else 0.0
+        p95 = float(values_B.quantile(0.95, interpolation="higher"))
+        largest = float(values_B.max())
+        return Sample(
+            mean=float(values_B.mean()), variance=variance, p95=p95, largest=largest, n=len(values_B), possible_low=low,
+            possible_high=high, exact=self.exact,
+        )  # fmt: skip
+
+    def compute(self, program: Program, positions: int) -> dict[str, Sample]:
+        """Return executed FLOPs and rollouts per example."""
+        flops_N = program.flops_N(positions)
+        first = program.exits if program.rule.kind == "last" else 1
+        return {
+            "flops": self.sample(self.flops_B, flops_N[first - 1], flops_N[-1]),
+            "rollouts": self.sample(self.exit_B, first, program.exits),
+        }
+
+
+def try_program(program: Program, task: Task, batch: Batch, *, exact: bool) -> Trial:
+    """Execute a program on a batch."""
+    rights, exits, flops = [], [], []
+    with torch.no_grad():
+        for x_BTC, y_BT in zip(batch.x_BTC.split(CHUNK), batch.y_BT.split(CHUNK), strict=True):
+            ran = execute(program, x_BTC)
+            rights.append(task.correct(ran.answer_BTV, Batch(x_BTC, y_BT)).cpu())
+            exits.append(ran.exit_B.cpu())
+            flops.append(ran.flops_B.cpu())
+    return Trial(torch.cat(rights), torch.cat(exits), torch.cat(flops), exact)
+
+
+def extrapolate(program: Program, trained_positions: int, task: Task, distribution: str, n: int, seed: int) -> Count:
+    """Count right answers on longer inputs under the rule "unrolled in proportion to length": ceil(N * T / T trained).
+
+    Only programs whose exits share weights can be unrolled further. `task` gives the longer inputs.
+    """
+    if not program.model.shares_weights:
+        raise ValueError(
+            f"{type(program.model).__name__} has a separate layer for every exit and cannot be unrolled further"
+        )
+    batch = task.sample(n, distribution, "verification", Generator().manual_seed(seed))
+    exits = ceil(program.exits * batch.x_BTC.shape[1] / trained_positions)
+    return try_program(Program(program.model, program.rule, exits), task, batch, exact=False).count
+
+
+def diagnose(
+    program: Program, task: Task, batch: Batch, trial: Trial, examples: int = 512
+) -> dict[str, float | bool | None]:
+    """Return what accuracy hides: whether halting lives, follows the need, and whether answers hold after the halt.
+
+    `unstable_after_halt` is the share of rightly answered examples whose answer is wrong at some later exit: the moment of
+    halting then carries a part of the answer.
+    """
+    exit_B = trial.exit_B.double()
+    spread = float(exit_B.std(correction=0))
+    mean = float(exit_B.mean())
+    found: dict[str, float | bool | None] = {"mean_exit": mean, "exit_std": spread}
+    found["threshold"] = None if program.rule.kind == "last" else program.rule.threshold
+    found["dead_halting"] = (
+        program.rule.kind != "last" and program.exits > 1 and spread == 0.0 and mean == program.exits
+    )
+    reach = program.model.reach()
+    need_B = None if reach is None else task.minimal_rollouts(batch, reach)
+    if need_B is not None:
+        need_B = need_B.double().cpu()
+        found["mean_need"] = float(need_B.mean())
+        varies = spread > 0 and float(need_B.std(correction=0)) > 0
+        found["corr_need"] = float(torch.corrcoef(torch.stack([exit_B, need_B]))[0, 1]) if varies else None
+    if program.rule.kind != "last":
+        found["unstable_after_halt"] = _unstable_share(program, task, batch, trial, examples)
+    return found
+
+
+def _unstable_share(program: Program, task: Task, batch: Batch, trial: Trial, examples: int) -> float:
+    part = Batch(batch.x_BTC[:examples], batch.y_BT[:examples])
+    with torch.no_grad():
+        logits_NBTV = unroll(program.model, part.x_BTC, exits=program.exits, halting=False).logits_NBTV
+    right_NB = torch.stack([task.correct(logits_BTV, part) for logits_BTV in logits_NBTV]).cpu()
+    exit_B, right_B = trial.exit_B[:examples], trial.right_B[:examples]
+    after_NB = torch.arange(1, program.exits + 1)[:, None] > exit_B
+    unstable_B = right_B & (after_NB & ~right_NB).any(0)
+    return float(unstable_B.sum() / right_B.sum().clamp(min=1))
