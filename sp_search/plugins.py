@@ -79,6 +79,6 @@ def find(family: str, kind: str) -> type[Plugin]:
     """Return the part of `family` named `kind`, or raise `UnknownPluginError` with the nearest name and all names."""
     parts = discover(family)
     if kind not in parts:
-        known = ", ".join(parts)
+        known = ", ".join(parts) or "none yet"
         raise UnknownPluginError(f"no {family} plug-in is named '{kind}'.{suggest(kind, list(parts))} Known: {known}.")
     return parts[kind]

@@ -1,0 +1,399 @@
+"""A study as its file says it: the only reader of study and cluster YAML, and the last place where a mistake is cheap.
+
+Every problem is reported at once, as `file:line: path: what was got, what is allowed`; nothing has been started or
+written by then. Cross-field checks live with the field that they refuse, so they come together with all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from math import ceil, floor, log
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, WrapValidator, field_validator
+
+from sp_search.audits.base import Audit
+from sp_search.errors import StudyError
+from sp_search.models.base import ModelSpec
+from sp_search.plugins import suggest
+from sp_search.priors.base import SpeedPrior
+from sp_search.schedulers.base import BudgetScheduler
+from sp_search.selection import largest_certifiable
+from sp_search.strict import KeyPath, PartOf, Problem, Section, explained, refusal, show
+from sp_search.tasks.base import Task
+from sp_search.train.settings import TrainSettings
+from sp_search.yaml_strict import MOST_CHARACTERS, dump, load
+
+MOST_ENUMERATED = 65_536
+REPORT_ONLY = ("longer",)
+TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+class PopulationSettings(Section):
+    """Which configurations are searched, and how many seeds of each train together."""
+
+    members: list[dict[str, Any]] = Field([{}], min_length=1, description="fields of the model that a member overrides")
+    replicas: int = Field(5, ge=1, le=10_000, description="lineages (seeds) of every member that train together")
+
+
+class SelectionSettings(Section):
+    """What good enough means, and how sure it has to be."""
+
+    confidence: float = Field(0.99, gt=0, lt=1, description="of all the study's verification tests together")
+    gates: list[str] = Field(["iid"], min_length=1, description="distributions that a program must pass, all of them")
+    n: int = Field(8192, ge=1, le=100_000_000, description="examples of a verification draw that is not enumerated")
+
+
+class VerdictSettings(Section):
+    """How much evidence a budget needs before it counts as failed."""
+
+    min_pass_rate: float = Field(0.5, gt=0, lt=1, description="a level passes when lineages pass at this rate or more")
+    false_negative: float = Field(0.05, gt=0, lt=1, description="chance to call a level failed that passes")
+
+    @property
+    def lineages_to_fail(self) -> int:
+        """Failures in a row that a level with the least pass rate shows with chance `false_negative` at most."""
+        return ceil(log(self.false_negative) / log(1.0 - self.min_pass_rate) - 1e-9)
+
+
+class Resources(Section):
+    """What one trial gets."""
+
+    cpu: float = Field(1.0, gt=0, le=4096, description="CPU cores of a trial")
+    gpu: float = Field(0.0, ge=0, le=1024, description="GPUs of a trial: a fraction below 1, or a whole number")
+
+    @field_validator("gpu")
+    @classmethod
+    def _whole_above_one(cls, gpu: float) -> float:
+        if gpu > 1 and gpu != int(gpu):
+            raise ValueError(f"got {gpu}: above 1 it should be a whole number, a trial cannot share several GPUs")
+        return gpu
+
+
+class Limits(Section):
+    """What ends a study early, with the best verified answer so far. Unset means no limit."""
+
+    seconds: float | None = Field(None, gt=0, description="wall time of the search")
+    search_flops: float | None = Field(None, gt=0, description="training and verification compute of the search")
+    trials: int | None = Field(None, ge=1, description="assignments that may be started")
+    concurrent: int | None = Field(None, ge=1, description="trials that run side by side")
+    failures: int | None = Field(10, ge=1, description="lost or failed trials before the study gives up (exit code 4)")
+    checkpoints: int | None = Field(None, ge=1, description="checkpoints kept of every member")
+
+
+class Tracking(Section):
+    """Where MLflow keeps the study."""
+
+    uri: str | None = Field("sqlite:///mlflow.db", max_length=2000, description="MLflow tracking store; null for none")
+
+    @field_validator("uri")
+    @classmethod
+    def _known_and_without_secrets(cls, uri: str | None) -> str | None:
+        if uri is None:
+            return None
+        parts = urlsplit(uri)
+        if not uri.isprintable() or parts.scheme.partition("+")[0] not in TRACKING_SCHEMES:
+            raise ValueError(f"got {show(parts.scheme or uri)}: it should begin with one of {_schemes()}")
+        if parts.password is not None:
+            raise ValueError("it holds a password: leave it out, and give MLFLOW_TRACKING_PASSWORD in the environment")
+        if parts.scheme in ("http", "https") and not parts.hostname:
+            raise ValueError(f"got {show(uri)}: it names no host, as in http://localhost:5000")
+        return uri
+
+
+def _schemes() -> str:
+    return ", ".join(f"{scheme}:" for scheme in TRACKING_SCHEMES)
+
+
+class Study(Section):
+    """Everything that a search depends on. Fields are in the order in which they are checked."""
+
+    model_config = ConfigDict(validate_default=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="letters, digits, dot, underscore, hyphen")
+    seed: int = Field(0, ge=0, lt=2**63, description="of everything random in the study")
+    task: Annotated[Task, PartOf("tasks")]
+    model: Annotated[ModelSpec, PartOf("models")]
+    prior: Annotated[SpeedPrior, PartOf("priors")] = Field(default={"kind": "none"})  # type: ignore[assignment]
+    scheduler: Annotated[BudgetScheduler, PartOf("schedulers")]
+    population: PopulationSettings = PopulationSettings()
+    train: Annotated[TrainSettings, WrapValidator(partial(explained, TrainSettings))] = TrainSettings()
+    selection: SelectionSettings = SelectionSettings()
+    milestones: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.99], min_length=1, description="thresholds of good performance, climbed one after another"
+    )
+    verdict: VerdictSettings = VerdictSettings()
+    audits: list[Annotated[Audit, PartOf("audits")]] = Field([], description="put to the finished program, sealed")
+    resources: Resources = Resources()
+    limits: Limits = Limits()
+    tracking: Tracking = Tracking()
+
+    @field_validator("name")
+    @classmethod
+    def _no_folder_above(cls, name: str) -> str:
+        if not name.strip("."):
+            raise ValueError(f"got {show(name)}: it names a folder, so it should be more than dots")
+        return name
+
+    @field_validator("scheduler")
+    @classmethod
+    def _moves_what_the_model_has(cls, scheduler: BudgetScheduler, info: ValidationInfo) -> BudgetScheduler:
+        model, prior = info.data.get("model"), info.data.get("prior")
+        problems: list[Problem] = []
+        if model is not None and scheduler.axis not in model.axes():
+            near = suggest(scheduler.axis, list(model.axes()))
+            known = ", ".join(model.axes())
+            problems.append((("axis",), f"model {model.kind} has no axis '{scheduler.axis}'.{near} Known: {known}."))
+        if prior is not None and scheduler.budget == "mean" and prior.rule().reads == "nothing":
+            message = (
+                f"a mean budget needs a program that halts by itself, and prior {prior.kind} always runs to the end"
+            )
+            problems.append((("budget",), f"{message}: choose a prior that trains halting, or budget: max"))
+        if problems:
+            raise refusal(problems)
+        return scheduler
+
+    @field_validator("population")
+    @classmethod
+    def _members_differ_and_fit(cls, population: PopulationSettings, info: ValidationInfo) -> PopulationSettings:
+        base: ModelSpec | None = info.data.get("model")
+        if base is None:
+            return population
+        problems: list[Problem] = []
+        seen: dict[ModelSpec, int] = {}
+        for index, overrides in enumerate(population.members):
+            try:
+                member = explained(type(base), base.model_dump() | overrides, type(base).model_validate)
+            except ValidationError as error:
+                problems += [(("members", index, *one["loc"]), one["msg"]) for one in error.errors()]
+                continue
+            if member in seen:
+                problems.append((("members", index), f"the same configuration as member {seen[member]}: remove one"))
+            seen.setdefault(member, index)
+        if problems:
+            raise refusal(problems)
+        return population
+
+    @field_validator("selection")
+    @classmethod
+    def _gates_can_be_passed(cls, selection: SelectionSettings, info: ValidationInfo) -> SelectionSettings:
+        task: Task | None = info.data.get("task")
+        if task is None:
+            return selection
+        problems: list[Problem] = []
+        for index, gate in enumerate(selection.gates):
+            message = _gaterefusal(gate, selection.gates[:index], task, info.data)
+            if message:
+                problems.append((("gates", index), message))
+        if problems:
+            raise refusal(problems)
+        return selection
+
+    @field_validator("milestones")
+    @classmethod
+    def _ascending_and_certifiable(cls, milestones: list[float], info: ValidationInfo) -> list[float]:
+        if any(low >= high for low, high in pairwise(milestones)):
+            raise ValueError(f"got {milestones}: they should ascend, each larger than the one before")
+        task: Task | None = info.data.get("task")
+        selection: SelectionSettings | None = info.data.get("selection")
+        if task is None or selection is None:
+            return milestones
+        gate, n, largest = _hardest_to_certify(task, selection)
+        problems: list[Problem] = [
+            ((index,), f"got {milestone}: {n} held-out examples of {gate} can certify {largest} at most")
+            for index, milestone in enumerate(milestones)
+            if milestone > largest
+        ]
+        if problems:
+            raise refusal(problems)
+        return milestones
+
+    def member_models(self) -> list[ModelSpec]:
+        """Return the model of every member: the study's model with the member's overrides."""
+        base = self.model.model_dump()
+        return [type(self.model).model_validate(base | overrides) for overrides in self.population.members]
+
+    def train_settings(self, model: ModelSpec) -> TrainSettings:
+        """Return the recipe for `model`: the study's own settings over the prior's over the model's."""
+        return self.train.over(model.train_defaults(), self.prior.train_defaults())
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the study with all defaults filled in, as plain JSON values that validate to an equal search.
+
+        The recipe is filled in only when all members share it: written out it would override the others' own.
+        """
+        recipes = {self.train_settings(model) for model in self.member_models()}
+        train = (
+            recipes.pop().model_dump(mode="json") if len(recipes) == 1 else self.train.model_dump(exclude_unset=True)
+        )
+        return self.model_dump(mode="json") | {"train": train}
+
+    def dump_yaml(self) -> str:
+        """Return the resolved study as YAML."""
+        return dump(self.resolved())
+
+
+def _gaterefusal(gate: str, earlier: list[str], task: Task, data: dict[str, Any]) -> str | None:
+    """Say why a distribution cannot be a gate of this study, or return None."""
+    known = [name for name in task.distributions() if name not in REPORT_ONLY]
+    if gate in earlier:
+        return f"'{gate}' is listed twice: remove one"
+    if gate in REPORT_ONLY:
+        return f"'{gate}' is a report, never a gate: a program whose budget is capped cannot unroll further"
+    if gate not in known:
+        return f"task {task.kind_name()} has no distribution '{gate}'.{suggest(gate, known)} Known: {', '.join(known)}."
+    model: ModelSpec | None = data.get("model")
+    scheduler: BudgetScheduler | None = data.get("scheduler")
+    reach = model.reach() if model is not None else None
+    if reach is None or scheduler is None or scheduler.axis != "rollouts":
+        return None
+    least = task.least_rollouts(gate, reach)
+    most = scheduler.stop if scheduler.budget == "max" else scheduler.exits
+    if least is not None and least > most:
+        return f"'{gate}' needs {least} rollouts at reach {reach} (proven), and the largest budget allows {most:g}"
+    return None
+
+
+def _hardest_to_certify(task: Task, selection: SelectionSettings) -> tuple[str, int | None, float]:
+    """Return the gate whose data certify least, its n, and the largest milestone that they can (rounded down)."""
+
+    def held_out(gate: str) -> int | None:
+        support = task.support_size(gate)
+        if support is not None and support <= MOST_ENUMERATED:
+            return None
+        return task.held_out("verification") or selection.n
+
+    sizes = [
+        (largest_certifiable(held_out(gate), selection.confidence), held_out(gate), gate) for gate in selection.gates
+    ]
+    largest, n, gate = min(sizes, key=lambda size: size[0])
+    return gate, n, floor(largest * 1e5) / 1e5
+
+
+class Cluster(Section):
+    """Where trials run."""
+
+    address: str = Field("local", pattern=r"^[A-Za-z0-9._:/\[\]-]{1,255}$", description="local, auto, or HOST:PORT")
+    cpus: int | None = Field(None, ge=1, description="cores that a local Ray may use; null for all")
+    gpus: int | None = Field(None, ge=0, description="GPUs that a local Ray may use; null for all")
+
+
+class _Change(NamedTuple):
+    """One override from the command line: what was written, which key it sets, and to what."""
+
+    source: str
+    path: KeyPath
+    value: Any
+
+
+def load_study(path: str | Path, *, overrides: Sequence[str] = (), seed: int | None = None) -> Study:
+    """Read a study file.
+
+    Args:
+        path: the YAML file.
+        overrides: `path=value` each, applied before validation; the value is read as YAML.
+        seed: overrides the study's seed.
+
+    Raises:
+        StudyError: with every problem of the file and of the overrides.
+    """
+    changes, problems = [], []
+    for text in overrides:
+        try:
+            changes.append(_override(text))
+        except StudyError as error:
+            problems += error.problems
+    if problems:
+        raise StudyError(problems)
+    if seed is not None:
+        changes.append(_Change("--seed", ("seed",), seed))
+    return _parse(Study, Path(path), changes)
+
+
+def load_cluster(path: str | Path) -> Cluster:
+    """Read a cluster file, or raise `StudyError` with every problem of it."""
+    return _parse(Cluster, Path(path), [])
+
+
+def study_schema() -> dict[str, Any]:
+    """Return the JSON schema of a study file, with the parts that are installed."""
+    schema = Study.model_json_schema()
+    for definition in schema["$defs"].values():
+        if "const" in definition["properties"].get("kind", {}):
+            definition["required"] = ["kind", *definition.get("required", [])]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _override(text: str) -> _Change:
+    """Read `path=value`, the value as YAML."""
+    source = f"--set {text}"
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise StudyError([f"{source}: it should be path=value, as in --set task.bits=9"])
+    document = load(value or "null")
+    if document.problems:
+        raise StudyError([f"{source}: {problem.message}" for problem in document.problems])
+    path = tuple(int(step) if step.isdecimal() else step for step in key.split("."))
+    return _Change(source, path, document.data)
+
+
+def _put(data: Any, change: _Change) -> None:
+    """Set one key of the study's data in place; mappings on the way that do not exist yet are made."""
+    for index, key in enumerate(change.path):
+        last = index + 1 == len(change.path)
+        if isinstance(data, list) and isinstance(key, int) and key < len(data):
+            data[key] = change.value if last else data[key]
+        elif isinstance(data, dict) and isinstance(key, str):
+            data[key] = change.value if last else data.get(key, {})
+        else:
+            raise StudyError([f"{change.source}: there is nothing at '{_dotted(change.path[: index + 1])}' to set"])
+        data = data[key]
+
+
+def _parse(settings: type[SectionT], path: Path, changes: list[_Change]) -> SectionT:
+    """Read, change and validate a file; raise `StudyError` with every problem, in the order of the file's lines."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            document = load(file.read(MOST_CHARACTERS + 1))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+    found = [(problem.line, f"{path}:{problem.line}", problem.path, problem.message) for problem in document.problems]
+    data = document.data
+    if isinstance(data, dict):
+        for change in changes:
+            _put(data, change)
+        try:
+            study = settings.model_validate(data)
+        except ValidationError as error:
+            refused = {problem.path for problem in document.problems}
+            found += [
+                (*_place(one["loc"], path, document.lines, changes), one["loc"], one["msg"])
+                for one in error.errors(include_url=False)
+                if one["loc"] not in refused
+            ]
+    elif not found:
+        found.append((1, f"{path}:1", (), f"got {show(data)}: a study is a mapping, as in `name: quickstart`"))
+    if found:
+        lines = sorted(found, key=lambda problem: problem[0])
+        raise StudyError([": ".join(filter(None, (place, _dotted(key), message))) for _, place, key, message in lines])
+    return study
+
+
+def _place(key: KeyPath, path: Path, lines: dict[KeyPath, int], changes: list[_Change]) -> tuple[int, str]:
+    """Return the line of the nearest key that was written, and how to cite it: the file's, or an override's."""
+    for change in reversed(changes):
+        inside = change.path == key[: len(change.path)]
+        if inside or (key not in lines and key == change.path[: len(key)]):
+            return 0, change.source
+    line = next(lines[key[:length]] for length in range(len(key), -1, -1) if key[:length] in lines)
+    return line, f"{path}:{line}"
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(str(step) for step in path if step != "")
