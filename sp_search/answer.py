@@ -1,0 +1,100 @@
+"""The chosen program of a milestone, measured again on fresh draws and written as a program folder.
+
+The search picked it for its figures, so those flatter it; what is printed comes from draws that it has never met. Finite
+data holds no further draw: its verification draw is used again, and the result says `fresh: false`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sp_search.records import Assignment, derive_seed
+from sp_search.result import Remeasured
+from sp_search.search import Search
+from sp_search.store import Store
+from sp_search.study import Study
+
+if TYPE_CHECKING:
+    from sp_search.program import Program
+    from sp_search.train.trainer import NeuralRunner
+
+REPORTED = ("longer", "shifted")
+REPORT_EXAMPLES = 1_024
+
+
+def remeasure(
+    study: Study, search: Search, runner: NeuralRunner, store: Store, assignments: list[Assignment], milestone: float
+) -> tuple[Remeasured, Program] | None:
+    """Return the cheapest verified program of `milestone` with fresh figures, or None when none was verified.
+
+    Args:
+        study: what was asked.
+        search: the finished search.
+        runner: rebuilds programs from stored states.
+        store: where the states are.
+        assignments: every assignment of the search.
+        milestone: which one.
+    """
+    from sp_search.train.evaluate import ENUMERATE_IN_VERIFICATION, draw_batch, try_program
+
+    best = search.selection(milestone)
+    if best is None:
+        return None
+    selection, found = best
+    assignment = next(
+        one
+        for one in assignments
+        if (one.member, one.visit) == (selection.member, selection.visit) and selection.lineage in one.lineages
+    )
+    state = store.newest(assignment)
+    if state is None:
+        raise FileNotFoundError(f"no good checkpoint is left of the selected program: {assignment}")
+    program = runner.program(assignment, state, selection.lineage)
+    distribution = study.task.distributions()[0]
+    seed = derive_seed(study.seed, "remeasure", milestone)
+    batch, exact = draw_batch(study.task, distribution, "verification", study.selection.n, seed, ENUMERATE_IN_VERIFICATION)
+    trial = try_program(program, study.task, batch, exact=exact)
+    described = {
+        "model": study.model.kind_name(),
+        **runner.spec_of(assignment).model_dump(mode="json"),
+        "member": selection.member,
+        "lineage": selection.lineage,
+        "seed": found.seed,
+        "visit": selection.visit,
+        "exits": program.exits,
+        "halting": {"kind": program.rule.kind, "threshold": program.rule.threshold},
+        "fresh": study.task.held_out("verification") is None,
+    }
+    compute = trial.compute(program, study.task.shape().positions)
+    return Remeasured(selection, found, compute, _reports(study, program), described), program
+
+
+def _reports(study: Study, program: Program) -> dict[str, Any]:
+    """Return accuracies on distributions that the study did not gate on. They are reports, not verdicts."""
+    from sp_search.selection import accuracy_interval
+    from sp_search.train.evaluate import draw_batch, extrapolate, try_program
+
+    alpha = 1.0 - study.selection.confidence
+    reports: dict[str, Any] = {}
+    for distribution in REPORTED:
+        if distribution not in study.task.distributions() or distribution in study.selection.gates:
+            continue
+        seed = derive_seed(study.seed, "report", distribution)
+        if distribution == "longer":
+            if not program.model.shares_weights:
+                continue
+            count = extrapolate(program, study.task.shape().positions, study.task, distribution, REPORT_EXAMPLES, seed)
+            rule = "rollouts in proportion to length"
+        else:
+            batch, exact = draw_batch(study.task, distribution, "verification", REPORT_EXAMPLES, seed, 0)
+            count, rule = try_program(program, study.task, batch, exact=exact).count, "as selected"
+        reports[distribution] = {**accuracy_interval(count, alpha).model_dump(), "rule": rule}
+    return reports
+
+
+def write_program(folder: Path, study: Study, program: Program, entry: dict[str, Any]) -> None:
+    """Write `program/`: weights, config, card, and a loader that needs torch and safetensors alone."""
+    from sp_search.train.checkpoint import export_program
+
+    export_program(folder / "program", program, study, entry)

@@ -1,0 +1,380 @@
+"""The library's front door: run, resume, plan, status, report, export, load. It composes; the deciding is elsewhere."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
+
+from sp_search import __version__
+from sp_search.answer import remeasure, write_program
+from sp_search.errors import Interrupted, StorageError, StudyError
+from sp_search.ledger import LEDGER_NAME, Ledger, read_ledger
+from sp_search.plan import Plan, build_runner, plan_study
+from sp_search.records import Assignment
+from sp_search.result import Remeasured, build_result
+from sp_search.search import Search
+from sp_search.store import FolderStore
+from sp_search.study import Study, load_study
+
+if TYPE_CHECKING:
+    from sp_search.program import Program
+    from sp_search.report.live import LiveLine
+    from sp_search.tracking.mlflow import Shipper
+
+Driver = Literal["ray", "inprocess"]
+RUNS = "sp_search_runs"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished study leaves: its folder, and the content of its `result.json`."""
+
+    folder: Path
+    payload: dict[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all milestones are met, 4 when too many trials failed, else 3."""
+        if self.payload["met"]:
+            return 0
+        return 4 if self.payload["ended"] == "failures" else 3
+
+    @property
+    def met(self) -> bool:
+        """Whether every milestone was met."""
+        return bool(self.payload["met"])
+
+    def program(self) -> Program:
+        """Return the selected program."""
+        return load(self.folder)
+
+
+def run(
+    study: Study | str | Path | dict[str, Any],
+    *,
+    output: str | Path | None = None,
+    address: str | None = None,
+    seed: int | None = None,
+    overrides: Sequence[str] = (),
+    driver: Driver = "ray",
+) -> Result:
+    """Run a study to its answer.
+
+    Args:
+        study: a `Study`, its file, or its content.
+        output: the study's folder; by default a new one under `sp_search_runs`.
+        address: of a running Ray cluster; None starts a local one.
+        seed: overrides the study's seed.
+        overrides: `path=value` each, applied to a study file before it is validated.
+        driver: `ray`, or `inprocess` for one trial after another in this process.
+
+    Raises:
+        StudyError: the study is not valid; nothing was started or written.
+        StorageError: the folder or the disk cannot be used.
+        Interrupted: a signal ended it; `resume` goes on.
+    """
+    asked = _as_study(study, overrides, seed)
+    plan = plan_study(asked)
+    folder = _new_folder(asked, output)
+    with Ledger(folder, create=True) as ledger:
+        (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
+        _write_json(folder / "manifest.json", {"seed": asked.seed, "study": asked.resolved(), "versions": versions()})
+        header = {
+            "name": asked.name,
+            "seed": asked.seed,
+            "study": asked.resolved(),
+            "space": plan.space.model_dump(mode="json"),
+            "population": plan.population.model_dump(mode="json"),
+            "terms": plan.terms.model_dump(mode="json"),
+            "versions": versions(),
+        }
+        ledger.append({"header": header})
+        return _drive(asked, plan, ledger, _search(asked, plan, ledger), driver, address)
+
+
+def resume(folder: str | Path, *, address: str | None = None, driver: Driver = "ray") -> Result:
+    """Go on with a study that stopped half-way; a finished one only writes its result again.
+
+    Raises:
+        StorageError: the folder is no study, is damaged, or another driver holds it.
+    """
+    path = Path(folder)
+    if not (path / LEDGER_NAME).exists():
+        raise StorageError(f"{path} holds no {LEDGER_NAME}: it is no study folder")
+    with Ledger(path) as ledger:
+        study = _recorded_study(ledger.entries, path)
+        plan = plan_study(study)
+        search = _search(study, plan, ledger)
+        search.replay(ledger.entries)
+        return _drive(study, plan, ledger, search, driver, address)
+
+
+def plan(study: Study | str | Path | dict[str, Any]) -> Plan:
+    """Return what a study would run and what it could cost, without starting anything."""
+    return plan_study(_as_study(study, (), None))
+
+
+def status(folder: str | Path) -> dict[str, Any]:
+    """Return where a study stands, from its ledger alone; it may be running."""
+    entries = read_ledger(Path(folder))
+    study = _recorded_study(entries, Path(folder))
+    search = _search(study, plan_study(study), None)
+    search.replay(entries)
+    state = search.state
+    return {
+        "name": study.name,
+        "finished": state.finished,
+        "phase": state.open.phase if state.open else None,
+        "cap": state.space.caps[state.open.level] if state.open else None,
+        "milestone": state.milestone,
+        "running": len(search.live_assignments()),
+        "levels_closed": len(state.history),
+        "verified_programs": len(search.candidates),
+        "found": {str(study.milestones[index]): state.space.caps[level] for index, level in state.found.items() if level is not None},
+        "failures": search.failures,
+        "search_flops": search.spent,
+        "last_event": entries[-1]["time"],
+    }
+
+
+def report(folder: str | Path) -> Path:
+    """Write the study's page anew from its JSON, and return it."""
+    from sp_search.report.page import write_report
+
+    return write_report(Path(folder))
+
+
+def export(folder: str | Path, format: str = "safetensors", output: str | Path | None = None) -> Path:
+    """Copy the selected program to `output` in the trusted form: safetensors, config, card and loader.
+
+    Raises:
+        StudyError: an unknown format.
+        StorageError: the study has no program (yet), or `output` exists.
+    """
+    if format != "safetensors":
+        raise StudyError([f"--format: got '{format}'. Known: safetensors."])
+    source = Path(folder) / "program"
+    if not (source / "config.json").exists():
+        raise StorageError(f"{folder} holds no program: the study has not met a milestone (yet)")
+    target = Path(output) if output is not None else Path(folder) / "export"
+    if target.exists():
+        raise StorageError(f"{target} exists: choose another --output")
+    shutil.copytree(source, target)
+    return target
+
+
+def load(folder: str | Path) -> Program:
+    """Return the selected program of a study's folder (or of its `program` folder). Runs no code from the folder."""
+    from sp_search.train.checkpoint import load_program
+
+    path = Path(folder)
+    return load_program(path / "program" if (path / "program").is_dir() else path)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that an answer depends on."""
+    packages = {name: importlib.metadata.version(name) for name in ("torch", "ray", "numpy", "scipy", "pydantic")}
+    return {"sp_search": __version__, "python": platform.python_version(), **packages}
+
+
+def _as_study(study: Study | str | Path | dict[str, Any], overrides: Sequence[str], seed: int | None) -> Study:
+    if isinstance(study, str | Path):
+        return load_study(study, overrides=overrides, seed=seed)
+    content = study.resolved() if isinstance(study, Study) else study
+    if overrides:
+        raise StudyError(["overrides: they apply to a study file; change the Study or the dict itself"])
+    return Study.model_validate(content if seed is None else {**content, "seed": seed})
+
+
+def _new_folder(study: Study, output: str | Path | None) -> Path:
+    """Make and return the study's folder; an existing study is never written over."""
+    if output is not None:
+        folder = Path(output)
+        if (folder / LEDGER_NAME).exists():
+            raise StorageError(f"{folder} holds a study: resume it, or choose another --output")
+    else:
+        base, number = Path(RUNS) / study.name, 2
+        folder = base
+        while folder.exists():
+            folder, number = base.with_name(f"{base.name}-{number}"), number + 1
+    try:
+        folder.mkdir(parents=True, exist_ok=output is not None)
+    except OSError as error:
+        raise StorageError(f"cannot make {folder}: {error}") from error
+    return folder
+
+
+def _recorded_study(entries: list[dict[str, Any]], folder: Path) -> Study:
+    if not entries or "header" not in entries[0]:
+        raise StorageError(f"the ledger of {folder} was never begun: delete the folder and run the study again")
+    return Study.model_validate(entries[0]["header"]["study"])
+
+
+def _search(study: Study, plan: Plan, ledger: Ledger | None) -> Search:
+    append = None if ledger is None else ledger.append
+    return Search(study.scheduler, plan.space, plan.population, plan.terms, study.selection.confidence, append)
+
+
+def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Driver, address: str | None) -> Result:
+    """Drive a new or replayed search to its end, then measure, write and track the answer."""
+    folder = ledger.folder
+    shipper = _shipper(study, folder)
+    limit = _limits(study, ledger)
+    line = _live_line(search)
+    try:
+        with _signals(folder):
+            if search.state.finished is None:
+                _run_driver(study, search, folder, driver, address, limit, line.update)
+            chosen = _choose(study, search, folder, ledger)
+    finally:
+        line.close()
+    repeated = _repeated_flops(study, plan, ledger)
+    payload = build_result(study, plan, search, {milestone: found for milestone, (found, _) in chosen.items()}, repeated)
+    if chosen:
+        _, (_, program) = max(chosen.items())
+        write_program(folder, study, program, payload)
+    _write_json(folder / "result.json", payload)
+    report(folder)
+    if shipper is not None:
+        shipper.finish()
+    return Result(folder, payload)
+
+
+def _run_driver(
+    study: Study,
+    search: Search,
+    folder: Path,
+    driver: Driver,
+    address: str | None,
+    limit: Callable[[Search], str | None],
+    progress: Callable[[Search], None],
+) -> None:
+    if driver == "inprocess":
+        import torch
+
+        from sp_search.drive.inprocess import run_inprocess
+
+        torch.set_num_threads(max(1, int(study.resources.cpu)))
+        run_inprocess(search, build_runner(study), FolderStore(folder / "checkpoints"), limit=limit, progress=progress)
+        return
+    from sp_search.tune.launch import run_tune
+
+    run_tune(search, study, folder, address=address, limit=limit, progress=progress)
+
+
+def _choose(study: Study, search: Search, folder: Path, ledger: Ledger) -> dict[float, tuple[Remeasured, Program]]:
+    """Return the answer of every milestone that was met."""
+    if not search.candidates:
+        return {}
+    runner, store = build_runner(study), FolderStore(folder / "checkpoints")
+    assignments = _assignments(ledger)
+    answers = {m: remeasure(study, search, runner, store, assignments, m) for m in study.milestones}  # type: ignore[arg-type]
+    return {milestone: answer for milestone, answer in answers.items() if answer is not None}
+
+
+def _assignments(ledger: Ledger) -> list[Assignment]:
+    """Return every assignment that the ledger holds, oldest first."""
+    actions = [action for entry in ledger.entries for action in entry.get("actions", [])]
+    return [Assignment.model_validate(action["assignment"]) for action in actions if "assignment" in action]
+
+
+def _limits(study: Study, ledger: Ledger) -> Callable[[Search], str | None]:
+    """Return the function that names the limit which a search has reached, if any. Earlier sessions' time counts."""
+    before = _session_seconds(ledger.entries)
+    started = time.monotonic()
+    limits = study.limits
+
+    def reached(search: Search) -> str | None:
+        broken = sum(search.failures.get(kind, 0) for kind in ("member_lost", "member_failed"))
+        if limits.failures is not None and broken > limits.failures:
+            return "failures"
+        if limits.seconds is not None and before + time.monotonic() - started > limits.seconds:
+            return "seconds"
+        if limits.search_flops is not None and sum(search.spent.values()) > limits.search_flops:
+            return "search_flops"
+        if limits.trials is not None and search.state.attempts > limits.trials:
+            return "trials"
+        return None
+
+    return reached
+
+
+def _session_seconds(entries: list[dict[str, Any]]) -> float:
+    """Return how long earlier drivers worked on the study, from its ledger; the pauses between them do not count."""
+    total, previous = 0.0, None
+    for entry in entries:
+        restarted = entry.get("event", {}).get("event") == "restored"
+        if previous is not None and not restarted:
+            total += max(0.0, entry["time"] - previous)
+        previous = entry["time"]
+    return total
+
+
+def _repeated_flops(study: Study, plan: Plan, ledger: Ledger) -> float:
+    """Return an upper bound of the training that was paid twice: one slice for every trial that was lost or restored."""
+    per_level = {(row.member, row.level): row.training_flops or 0.0 for row in plan.rows}
+    repeated = 0.0
+    for entry in ledger.entries:
+        if entry.get("event", {}).get("event") not in ("restored", "member_lost"):
+            continue
+        for action in entry["actions"]:
+            if "assignment" in action:
+                at = action["assignment"]
+                model = study.member_models()[at["member"]]
+                settings = study.train_settings(model)
+                repeated += per_level[at["member"], at["level"]] * min(1.0, settings.evaluate_every / settings.steps)
+    return repeated
+
+
+def _shipper(study: Study, folder: Path) -> Shipper | None:
+    if study.tracking.uri is None:
+        return None
+    from sp_search.tracking.mlflow import Shipper
+
+    return Shipper(study.tracking.uri, study.name, folder)
+
+
+def _live_line(search: Search) -> LiveLine:
+    from sp_search.report.live import LiveLine
+
+    return LiveLine()
+
+
+@contextmanager
+def _signals(folder: Path) -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into `Interrupted`, so that whoever called can print how to resume."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(folder, number)
+
+    watched = (signal.SIGTERM, signal.SIGINT)
+    try:
+        previous = [signal.signal(number, interrupt) for number in watched]
+    except ValueError:  # not in the main thread: signals are the caller's business
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in zip(watched, previous, strict=True):
+            signal.signal(number, handler)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+    sys.stderr.flush()
