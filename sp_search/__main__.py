@@ -1,0 +1,7 @@
+"""`python -m sp_search` is `sp-search`."""
+
+import sys
+
+from sp_search.cli import main
+
+sys.exit(main())

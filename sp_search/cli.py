@@ -1,0 +1,437 @@
+"""The command line: thin words around `sp_search.api`. Results go to stdout, everything else to stderr.
+
+Every command returns an `Answer`; `--json` prints its payload, otherwise its text is printed. What a script can rely on
+are the exit codes. Heavy imports happen inside commands, so that `validate`, `plan` and `list` answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from cyclopts import App, CycloptsError, Parameter
+
+from sp_search import __version__
+from sp_search.errors import Interrupted, StorageError, StudyError, TooManyFailures
+
+
+class ExitCode(IntEnum):
+    """What a script can rely on."""
+
+    MET = 0
+    INTERNAL = 1
+    USAGE = 2
+    NOT_MET = 3
+    FAILURES = 4
+    STORAGE = 5
+    FLAGGED = 6
+    INTERRUPTED = 128 + signal.SIGINT
+    TERMINATED = 128 + signal.SIGTERM
+
+
+class Answer(NamedTuple):
+    """What a command says: for machines, for people, and to the shell."""
+
+    payload: Any
+    text: str
+    code: int = ExitCode.MET
+
+
+app = App(
+    name="sp-search",
+    help="Find the program that performs a task well with the least computation, and say how sure that is.",
+    version=__version__,
+    help_format="plaintext",
+    help_epilogue=(
+        "Exit codes: 0 all milestones met, 1 internal error, 2 bad usage or study, 3 not all milestones met, "
+        "4 too many trials failed, 5 storage or tracking, 6 an audit flagged, 130/143 interrupted and resumable."
+    ),
+    default_parameter=Parameter(negative="", show_default=False),
+    suppress_keyboard_interrupt=False,
+)
+
+Overrides = Annotated[list[str] | None, Parameter(name="--set")]
+StudyFile = Annotated[Path, Parameter(name="STUDY")]
+StudyFolder = Annotated[Path, Parameter(name="DIR")]
+
+
+@app.command
+def run(
+    study: StudyFile,
+    /,
+    *,
+    output: Path | None = None,
+    address: str | None = None,
+    overrides: Overrides = None,
+    seed: int | None = None,
+    in_process: bool = False,
+) -> Answer:
+    """Run a study to its answer.
+
+    Args:
+        study: the study's YAML file.
+        output: the study's folder; a new one under sp_search_runs if not given.
+        address: of a running Ray cluster (HOST:PORT); a local one is started if not given.
+        overrides: path=value, applied before the study is validated; may be repeated.
+        seed: overrides the study's seed.
+        in_process: one trial after another in this process, without Ray.
+    """
+    from sp_search import api
+
+    driver: api.Driver = "inprocess" if in_process else "ray"
+    return _answer(
+        api.run(study, output=output, address=address, seed=seed, overrides=tuple(overrides or ()), driver=driver)
+    )
+
+
+@app.command
+def resume(
+    folder: StudyFolder,
+    /,
+    *,
+    address: str | None = None,
+    in_process: bool = False,
+) -> Answer:
+    """Go on with a study that stopped half-way.
+
+    Args:
+        folder: the study's folder.
+        address: of a running Ray cluster (HOST:PORT); a local one is started if not given.
+        in_process: one trial after another in this process, without Ray.
+    """
+    from sp_search import api
+
+    return _answer(api.resume(folder, address=address, driver="inprocess" if in_process else "ray"))
+
+
+@app.command
+def plan(study: StudyFile, /, *, overrides: Overrides = None, seed: int | None = None) -> Answer:
+    """Show what would run and what it could cost; nothing is started.
+
+    Args:
+        study: the study's YAML file.
+        overrides: path=value, applied before the study is validated; may be repeated.
+        seed: overrides the study's seed.
+    """
+    from sp_search import api
+    from sp_search.study import load_study
+
+    asked = load_study(study, overrides=tuple(overrides or ()), seed=seed)
+    planned = api.plan(asked)
+    total = sum(row.training_flops or 0.0 for row in planned.rows)
+    rows = [
+        (
+            str(row.member),
+            " ".join(f"{key}={value}" for key, value in asked.population.members[row.member].items())
+            or "as the study's",
+            f"{row.cap:g}",
+            "-" if row.axis_value is None else str(row.axis_value),
+            _amount(row.max_flops_per_example),
+            _amount(row.training_flops),
+        )
+        for row in planned.rows
+    ]
+    space = planned.space
+    header = (
+        "member",
+        "config",
+        f"cap ({space.measure})",
+        space.axis,
+        "max FLOPs per example",
+        "training FLOPs at most",
+    )
+    text = [
+        f"{asked.name}: {space.kind} budgets in {space.measure} over {space.axis}, milestones {asked.milestones}",
+        *_table([header, *rows]),
+        f"{len(space.caps)} levels x {len(asked.population.members)} members x {asked.population.replicas} lineages; "
+        f"every level once costs {_amount(total)} FLOPs of training at most, and a search visits few of them",
+    ]
+    payload = {
+        "name": asked.name,
+        "space": space.model_dump(),
+        "rows": [row._asdict() for row in planned.rows],
+        "lineages_to_fail": asked.verdict.lineages_to_fail,
+        "training_flops_at_most": total,
+    }
+    return Answer(payload, "\n".join(text))
+
+
+@app.command
+def validate(*studies: StudyFile, overrides: Overrides = None, seed: int | None = None) -> Answer:
+    """Check study files and say every problem of every file; nothing is started or written.
+
+    Args:
+        studies: the studies' YAML files.
+        overrides: path=value, applied before the studies are validated; may be repeated.
+        seed: overrides the studies' seeds.
+    """
+    from sp_search import api
+    from sp_search.study import load_study
+
+    if not studies:
+        raise StudyError(["no study file is given: sp-search validate studies/quickstart.yaml"])
+    problems: list[str] = []
+    for study in studies:
+        try:
+            api.plan(load_study(study, overrides=tuple(overrides or ()), seed=seed))
+        except StudyError as error:
+            problems += error.problems
+    if problems:
+        raise StudyError(problems)
+    return Answer({"valid": [str(study) for study in studies]}, "\n".join(f"{study}: valid" for study in studies))
+
+
+@app.command
+def status(folder: StudyFolder, /) -> Answer:
+    """Say where a study stands, from its ledger alone; it may be running.
+
+    Args:
+        folder: the study's folder.
+    """
+    from sp_search import api
+
+    payload = api.status(folder)
+    return Answer(payload, "\n".join(_table([(key, _plain(value)) for key, value in payload.items()])))
+
+
+@app.command
+def report(folder: StudyFolder, /) -> Answer:
+    """Write the study's page anew from its files, and say where it is.
+
+    Args:
+        folder: the study's folder.
+    """
+    from sp_search import api
+
+    page = api.report(folder)
+    return Answer({"report": str(page)}, str(page))
+
+
+@app.command
+def export(folder: StudyFolder, /, *, format: str = "safetensors", output: Path | None = None) -> Answer:
+    """Copy the selected program, and say where it is.
+
+    Args:
+        folder: the study's folder.
+        format: safetensors.
+        output: where to; DIR/export if not given.
+    """
+    from sp_search import api
+
+    target = api.export(folder, format=format, output=output)
+    return Answer({"program": str(target)}, str(target))
+
+
+@app.command
+def ui(folder: StudyFolder, /, *, port: int = 5000, dry_run: bool = False) -> Answer:
+    """Open MLflow on the study's tracking store.
+
+    Args:
+        folder: the study's folder.
+        port: of the page on this machine.
+        dry_run: say the command only.
+    """
+    command = _mlflow_command(folder, port)
+    if command is None:
+        raise StudyError([f"{folder}: the study has no MLflow store of its own to show (tracking.uri)"])
+    if not dry_run:
+        print(shlex.join(command), file=sys.stderr, flush=True)
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        os.execve(sys.executable, [sys.executable, "-m", *command], environment)  # noqa: S606  # our own interpreter
+    return Answer({"command": command}, shlex.join(command))
+
+
+@app.command(name="list")
+def list_parts(family: str | None = None, /) -> Answer:
+    """List the parts that are installed, with their settings.
+
+    Args:
+        family: tasks, models, priors, schedulers or audits; all if not given.
+    """
+    from sp_search.plugins import FAMILIES, discover, suggest
+
+    if family is not None and family not in FAMILIES:
+        known = ", ".join(FAMILIES)
+        raise StudyError([f"there is no family '{family}'.{suggest(family, list(FAMILIES))} Known: {known}."])
+    payload: dict[str, dict[str, Any]] = {}
+    lines: list[str] = []
+    for name in FAMILIES if family is None else (family,):
+        payload[name] = {}
+        lines.append(f"{name}:")
+        for kind, part in discover(name).items():
+            summary = (part.__doc__ or "").strip().splitlines()[0]
+            settings = {
+                key: {
+                    "default": None if info.is_required() else info.get_default(call_default_factory=True),
+                    "description": info.description or "",
+                }
+                for key, info in part.model_fields.items()
+                if key != "kind"
+            }
+            payload[name][kind] = {"summary": summary, "settings": settings}
+            lines.append(f"  {kind}: {summary}")
+            rows = [(f"    {key}", _plain(one["default"]), str(one["description"])) for key, one in settings.items()]
+            lines += _table(rows)
+    return Answer(payload, "\n".join(lines))
+
+
+@app.command
+def schema() -> Answer:
+    """Print the JSON schema of a study file, with the parts that are installed."""
+    from sp_search.study import study_schema
+
+    payload = study_schema()
+    return Answer(payload, json.dumps(payload, indent=2))
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    as_json: Annotated[bool, Parameter(name="--json", help="Print the result as JSON.")] = False,
+    debug: Annotated[bool, Parameter(help="Show the traceback of an error.")] = False,
+) -> int:
+    try:
+        answer: Answer | None = app(tokens, exit_on_error=False, result_action="return_value")
+    except CycloptsError:  # said already
+        return ExitCode.USAGE
+    except Exception as error:
+        code, messages = _failure(error)
+        if debug:
+            traceback.print_exc()
+        if as_json:
+            print(json.dumps({"exit_code": code, "error": type(error).__name__, "messages": messages}, indent=2))
+        print("\n".join(messages), file=sys.stderr)
+        return code
+    if answer is None:  # --help and --version have printed
+        return ExitCode.MET
+    print(json.dumps(answer.payload, indent=2) if as_json else answer.text)
+    return answer.code
+
+
+def _failure(error: Exception) -> tuple[int, list[str]]:
+    """Return the exit code of an error, and what to say."""
+    match error:
+        case StudyError():
+            return ExitCode.USAGE, error.problems
+        case Interrupted():
+            line = f"sp-search resume {shlex.quote(str(error.folder))}"
+            return 128 + error.signal_number, [f"interrupted by signal {error.signal_number}; to go on: {line}"]
+        case TooManyFailures():
+            return ExitCode.FAILURES, [str(error)]
+        case StorageError():
+            return ExitCode.STORAGE, [str(error)]
+        case _:
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+            return ExitCode.INTERNAL, [f"internal error: {said} (--debug shows where)"]
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    try:
+        return int(app.meta(tokens, exit_on_error=False, result_action="return_value") or ExitCode.MET)
+    except CycloptsError:
+        return ExitCode.USAGE
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+
+
+def _answer(result: Any) -> Answer:
+    """Return what a finished study says: the program, how sure it is, what was not excluded, and where it all is."""
+    payload = result.payload
+    command = _mlflow_command(result.folder, 5000)
+    where = [
+        ("folder", str(result.folder)),
+        ("report", str(result.folder / "report.html")),
+        *([("mlflow", shlex.join(command))] if command else []),
+    ]
+    answers = [line for one in payload["milestones"] for line in _milestone_lines(one)]
+    text = "\n".join([*answers, "", *_table([*_search_rows(payload), *where])])
+    return Answer({**payload, "folder": str(result.folder)}, text, result.exit_code)
+
+
+def _milestone_lines(one: dict[str, Any]) -> list[str]:
+    """Say what was found for one milestone."""
+    minimum = one["minimum"]
+    bounds = (
+        minimum["text"] if minimum["basis"] == "none" else f"{minimum['low']:g} ({minimum['basis']}): {minimum['text']}"
+    )
+    if not one["met"]:
+        return [f"milestone {one['milestone']:g}: not met", *_table([("  minimum", bounds)])]
+    program, budget, accuracy, mean = one["program"], one["budget"], one["accuracy"], one["mean_flops_per_example"]
+    axis = " ".join(f"{name}={value}" for name, value in budget["axis"].items())
+    settings = " ".join(f"{key}={value}" for key, value in program.items() if not isinstance(value, dict))
+    rows = [
+        ("  program", settings),
+        ("  budget", f"{budget['kind']} {budget['measure']} <= {budget['cap']:g} ({axis})"),
+        ("  accuracy", _accuracy(accuracy)),
+        ("  minimum", bounds),
+        ("  FLOPs per example", f"mean {_range(mean)}, largest {_amount(one['max_flops_per_example'])}"),
+        ("  most available", f"{_amount(one['max_available_flops'])} FLOPs per example"),
+    ]
+    return [f"milestone {one['milestone']:g}: met", *_table(rows)]
+
+
+def _accuracy(accuracy: dict[str, Any]) -> str:
+    on = f"of {accuracy['n']:,} on {accuracy['distribution']}"
+    if accuracy["exact"]:
+        return f"{accuracy['value']:.5g} exactly, {on} (every input)"
+    return f"{accuracy['value']:.5g} in [{accuracy['low']:.5g}, {accuracy['high']:.5g}], {on}"
+
+
+def _range(interval: dict[str, Any]) -> str:
+    if interval["exact"]:
+        return f"{_amount(interval['value'])} exactly"
+    return f"{_amount(interval['value'])} in [{_amount(interval['low'])}, {_amount(interval['high'])}]"
+
+
+def _search_rows(payload: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say what the search did, spent, lost and left."""
+    spent = ", ".join(f"{_amount(value)} {name}" for name, value in payload["search_flops"].items())
+    failures = ", ".join(f"{count} {kind}" for kind, count in payload["failures"].items() if count) or "none"
+    ended = payload["ended"]
+    rows = [
+        ("ended", "the search is resolved" if ended == "resolved" else f"by the limit '{ended}'"),
+        ("seed", str(payload["seed"])),
+        ("search FLOPs", spent),
+        ("looks", f"{payload['looks']} verification tests"),
+        ("failures", failures),
+        ("undecided", f"{payload['undecided']} lineages"),
+    ]
+    if ended != "resolved":
+        rows.append(("unsearched", ", ".join(f"{cap:g}" for cap in payload["unsearched"]) or "no budget"))
+    return rows
+
+
+def _mlflow_command(folder: Path, port: int) -> list[str] | None:
+    """Return the command that shows the study's tracking store, or None when it has none or it is a server already."""
+    from sp_search.study import load_study
+
+    uri = load_study(folder / "study.yaml").tracking.uri
+    if uri is None or uri.startswith("http"):
+        return None
+    return ["mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
+
+
+def _amount(value: float | None) -> str:
+    """Return a number of FLOPs for people: whole below ten million, three digits above."""
+    return "-" if value is None else f"{value:,.0f}" if value < 1e7 else f"{value:.3g}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_plain(inner)}" for key, inner in value.items()) or "none"
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return rows as lines with aligned columns."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
