@@ -1,7 +1,7 @@
 """What answering at exit n costs: analytic FLOPs per example and halting rules, without torch.
 
-Pricing runs before anything is built (`plan`, budgets), so it is plain arithmetic; `compute.flops` checks it against the
-operations that really run.
+Pricing runs before anything is built (`plan`, budgets), so it is plain arithmetic; `compute.flops` checks it against
+the operations that really run.
 """
 
 from __future__ import annotations
@@ -12,13 +12,30 @@ from typing import Literal, NamedTuple
 Reads = Literal["nothing", "halt", "answer"]
 
 
+QUANTILE_FLOPS = 4.0
+"""Arithmetic of the rule `quantile` at one exit: negate, log-sigmoid, add to the log-survival, compare."""
+
+
+def confidence_flops(answers: int, classes: int) -> float:
+    """Return the arithmetic of the rule `confidence` at one exit.
+
+    A softmax (5 per class) and its maximum (1 per class) at each of T = `answers` positions, their minimum (1 per
+    position), a comparison.
+    """
+    return float(6 * answers * classes + answers + 1)
+
+
 class Prices(NamedTuple):
-    """Analytic FLOPs per example. `step_N`, `halt_N`, `answer_N`: of exit n alone, not cumulative."""
+    """Analytic FLOPs per example. `step_N`, `halt_N`, `answer_N`: of exit n alone, not cumulative.
+
+    They price the model's own methods. `confidence` is what the rule of that name adds at an exit (`confidence_flops`).
+    """
 
     start: float
     step_N: tuple[float, ...]
     halt_N: tuple[float, ...]
     answer_N: tuple[float, ...]
+    confidence: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -45,19 +62,20 @@ class HaltingRule:
 def cumulative_flops(prices: Prices, rule: HaltingRule) -> tuple[float, ...]:
     """Return flops_N: what a program has spent per example when it answers at exit n under `rule`.
 
-    At exit N nothing is left to decide, so the halting unit is not read there; the answer always is. The arithmetic of
-    the rule itself (a log-survival update, a softmax and a maximum) belongs to `halt_N` and `answer_N` of the model.
+    At exit N nothing is left to decide: the halting unit is not read there, nor the arithmetic of a rule spent. The
+    answer always is.
     """
     totals = []
     spent = prices.start
     last = len(prices.step_N)
     for index in range(last):
         spent += prices.step_N[index]
-        if rule.reads == "halt" and index + 1 < last:
-            spent += prices.halt_N[index]
+        decides = index + 1 < last
+        if rule.reads == "halt" and decides:
+            spent += prices.halt_N[index] + QUANTILE_FLOPS
+        answered = spent + prices.answer_N[index]
         if rule.reads == "answer":
-            spent += prices.answer_N[index]
-            totals.append(spent)
-        else:
-            totals.append(spent + prices.answer_N[index])
+            answered += prices.confidence if decides else 0.0
+            spent = answered
+        totals.append(answered)
     return tuple(totals)

@@ -6,9 +6,9 @@ A gate is a distribution. Sampling takes a generator and touches no global state
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from sp_search.plugins import Plugin
+from sp_search.plugins import Plugin, suggest
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -43,6 +43,13 @@ class Task(Plugin):
         """Return the distributions that can be sampled; the first is the training distribution."""
         return ("iid",)
 
+    def refuse_unknown(self, distribution: str, draw: str = "train") -> None:
+        """Raise ValueError, with the nearest name and all names, for a distribution or draw that the task lacks."""
+        for what, name, known in (("distribution", distribution, self.distributions()), ("draw", draw, get_args(Draw))):
+            if name not in known:
+                hint = suggest(name, list(known))
+                raise ValueError(f"{self.kind_name()} has no {what} '{name}'.{hint} Known: {', '.join(known)}.")
+
     def sample(self, n: int, distribution: str, draw: Draw, generator: Generator) -> Batch:
         """Return n examples. Generated tasks take fresh ones for every draw; finite data never mixes its draws.
 
@@ -71,6 +78,13 @@ class Task(Plugin):
     def accuracy_cap(self, distribution: str, reach: int, rollouts: int) -> float:
         """Return the proven largest accuracy of a local cell at that many rollouts (1.0 where nothing is proven)."""
         return 1.0
+
+    def least_rollouts_for(self, distribution: str, reach: int, milestone: float) -> int:
+        """Return the least rollouts at which `accuracy_cap` allows `milestone` (0 where nothing is proven)."""
+        rollouts = 0
+        while self.accuracy_cap(distribution, reach, rollouts) < milestone:
+            rollouts += 1
+        return rollouts
 
     def support_size(self, distribution: str) -> int | None:
         """Return the number of possible inputs when they are equally likely and can be enumerated, else None."""
