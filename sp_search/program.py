@@ -3,15 +3,15 @@
 Shape letters, once for the project: N exits, B batch, T positions, V classes, D width, R replicas, C input channels.
 Every tensor that crosses a function carries them as a suffix (`logits_NBTV`).
 
-A model is a `ProgramModel`: `start` embeds the input, `step(state, n)` computes up to exit n, `halt` and `answer` read a
-state. Training unrolls the steps (`unroll`), execution really stops (`compute.stopping`). A plain network is a program
-with one exit. Prices are analytic FLOPs per example; `compute.flops` checks them.
+A model is a `ProgramModel`: `start` embeds the input, `step(state, n)` computes up to exit n, `halt` and `answer` read
+a state. Training unrolls the steps (`unroll`), execution really stops (`compute.stopping`). A plain network is a
+program with one exit. Prices are analytic FLOPs per example; `compute.flops` checks them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -27,18 +27,22 @@ State = tuple[Tensor, ...]
 
 
 class ProgramModel(nn.Module):
-    """An nn.Module written as start/step. `step`, `halt` and `answer` are pure: no branch on tensor values, no in-place
-    change, no row dropping; training runs them under vmap over R replicas.
+    """An nn.Module written as start/step.
+
+    `step`, `halt` and `answer` are pure: no branch on tensor values, no in-place change, no row dropping; training runs
+    them under vmap over R replicas.
 
     Attributes:
         exits: N, the largest number of exits this budget allows.
         shares_weights: exits share weights (they are rollouts and can be unrolled beyond N).
         price_list: (positions, exits) -> analytic prices; the part that builds the network gives it.
+        origin: JSON from which it can be built again: the part, the shape, N, and what its constructor took.
     """
 
     exits: int
     shares_weights: bool
     price_list: Callable[[int, int], Prices]
+    origin: dict[str, Any]
 
     def start(self, x_BTC: Tensor) -> State:
         """Return the state before the first step."""
@@ -57,7 +61,7 @@ class ProgramModel(nn.Module):
         raise NotImplementedError
 
     def prices(self, positions: int, exits: int) -> Prices:
-        """Return the analytic FLOPs per example of T = `positions` inputs, for exits 1..`exits` (the part's formula)."""
+        """Return the analytic FLOPs per example of T = `positions` inputs, for exits 1..`exits`."""
         return self.price_list(positions, exits)
 
     def reach(self) -> int | None:
@@ -78,7 +82,9 @@ class Exits:
     flops_N: tuple[float, ...]
 
 
-def unroll(model: ProgramModel, x_BTC: Tensor, *, exits: int, halting: bool, burn_in: int = 0, last_only: bool = False) -> Exits:
+def unroll(
+    model: ProgramModel, x_BTC: Tensor, *, exits: int, halting: bool, burn_in: int = 0, last_only: bool = False
+) -> Exits:
     """Compute exits 1..`exits` for training.
 
     Args:
@@ -123,10 +129,10 @@ class Program:
 
 
 def halting_log_probabilities(halt_NB: Tensor) -> Tensor:
-    """Return log p_NB from halting logits: log p_n = sum_{j<n} log(1 - lambda_j) + log lambda_n, with lambda = sigmoid.
+    """Return log p_NB from halting logits: log p_n = sum_{j<n} log(1 - lambda_j) + log lambda_n, lambda = sigmoid.
 
-    Log-sigmoids keep it exact where a rate is near 0 or 1 (PonderNet, arXiv 2107.05407, equation 6). The remainder stays
-    on N, log p_N = sum_{j<N} log(1 - lambda_j): that is what executes, so the logit of exit N is never used.
+    Log-sigmoids keep it exact where a rate is near 0 or 1 (PonderNet, arXiv 2107.05407, equation 6). The remainder
+    stays on N, log p_N = sum_{j<N} log(1 - lambda_j): that is what executes, so the logit of exit N is never used.
     """
     survival_NB = functional.logsigmoid(-halt_NB[:-1]).cumsum(0)
     before_NB = torch.cat([torch.zeros_like(halt_NB[:1]), survival_NB])

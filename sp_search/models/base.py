@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sp_search.plugins import Plugin
 
@@ -54,14 +54,23 @@ class ModelSpec(Plugin):
         if axis not in self.axes():
             raise ValueError(f"{self.kind_name()} has no axis '{axis}'. Known: {', '.join(self.axes())}.")
 
-    def _priced(self, network: ProgramModel, shape: Shape, *, halting: bool) -> ProgramModel:
-        """Give a network this part's price list, for any number of positions and exits."""
+    def _finished(
+        self, network: ProgramModel, arguments: dict[str, Any], shape: Shape, exits: int, *, halting: bool
+    ) -> ProgramModel:
+        """Give a network its price list and the JSON from which it can be built again."""
 
         def price_list(positions: int, exits: int) -> Prices:
             answers = positions if shape.answers == shape.positions else shape.answers
             return self.prices(shape._replace(positions=positions, answers=answers), exits, halting=halting)
 
         network.price_list = price_list
+        network.origin = {
+            "model": self.model_dump(mode="json"),
+            "shape": shape._asdict(),
+            "exits": exits,
+            "halting": halting,
+            "network": {"class": type(network).__name__, "arguments": arguments},
+        }
         return network
 
 

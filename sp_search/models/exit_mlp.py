@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from sp_search.models.base import ModelSpec, linear_flops
-from sp_search.pricing import Prices
+from sp_search.pricing import Prices, confidence_flops
 
 if TYPE_CHECKING:
     from torch import Generator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ExitMlp(ModelSpec):
-    """A perceptron on the whole input with depth + 1 exits; a budget along `depth` is the number of exits it may use."""
+    """A perceptron on the whole input with depth + 1 exits; a budget along `depth` is how many exits it may use."""
 
     kind: Literal["exit_mlp"] = "exit_mlp"
     width: int = Field(64, ge=1, description="units of every hidden layer")
@@ -39,16 +39,11 @@ class ExitMlp(ModelSpec):
 
         if exits > self.depth + 1:
             raise ValueError(f"exit_mlp of depth {self.depth} has {self.depth + 1} exits, got exits={exits}")
-        network = ExitMlpNetwork(
-            features=shape.positions * shape.channels,
-            answers=shape.answers,
-            classes=shape.classes,
-            width=self.width,
-            exits=exits,
-            halting=halting,
-            generator=generator,
-        )
-        return self._priced(network, shape, halting=halting)
+        features = shape.positions * shape.channels
+        arguments: dict[str, Any] = {"features": features, "answers": shape.answers, "classes": shape.classes}
+        arguments |= {"width": self.width, "exits": exits, "halting": halting}
+        network = ExitMlpNetwork(**arguments, generator=generator)
+        return self._finished(network, arguments, shape, exits, halting=halting)
 
     def prices(self, shape: Shape, exits: int, *, halting: bool) -> Prices:
         """Return the analytic FLOPs per example; a block adds its residual, the stem does not."""
@@ -57,7 +52,13 @@ class ExitMlp(ModelSpec):
         block = linear_flops(width, width) + 2 * width
         halt = linear_flops(width, 1) if halting else 0.0
         answer = linear_flops(width, shape.answers * shape.classes)
-        return Prices(0.0, (stem,) + (block,) * (exits - 1), (halt,) * exits, (answer,) * exits)
+        return Prices(
+            start=0.0,
+            step_N=(stem,) + (block,) * (exits - 1),
+            halt_N=(halt,) * exits,
+            answer_N=(answer,) * exits,
+            confidence=confidence_flops(shape.answers, shape.classes),
+        )
 
     def parameters(self, shape: Shape, exits: int, *, halting: bool) -> int:
         """Return the number of parameters of the first `exits` exits."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from sp_search.models.base import ModelSpec, linear_flops
-from sp_search.pricing import Prices
+from sp_search.pricing import Prices, confidence_flops
 
 if TYPE_CHECKING:
     from torch import Generator
@@ -41,17 +41,15 @@ class RecallConv(ModelSpec):
         """Return the network; weights are uniform in +-1.7 / sqrt(fan_in), biases 0, the halting bias -1."""
         from sp_search.models.networks.recall_conv import RecallConvNetwork
 
-        network = RecallConvNetwork(
-            channels=shape.channels,
-            classes=shape.classes,
-            width=self.width,
-            layers=self.layers,
-            kernel=self.kernel,
-            exits=exits,
-            halting=halting,
-            generator=generator,
-        )
-        return self._priced(network, shape, halting=halting)
+        arguments: dict[str, Any] = {
+            "channels": shape.channels,
+            "classes": shape.classes,
+            "exits": exits,
+            "halting": halting,
+        }
+        arguments |= self.model_dump(exclude={"kind"})
+        network = RecallConvNetwork(**arguments, generator=generator)
+        return self._finished(network, arguments, shape, exits, halting=halting)
 
     def prices(self, shape: Shape, exits: int, *, halting: bool) -> Prices:
         """Return the analytic FLOPs per example; one rollout costs the same at every exit."""
@@ -62,7 +60,13 @@ class RecallConv(ModelSpec):
         answer = linear_flops(width, width) + width + linear_flops(width, shape.classes)
         per_position = linear_flops(width, width) + width + width  # features, relu, and the maximum that reads them
         halt = positions * per_position + linear_flops(width, 1) if halting else 0.0
-        return Prices(positions * start, (positions * step,) * exits, (halt,) * exits, (positions * answer,) * exits)
+        return Prices(
+            start=positions * start,
+            step_N=(positions * step,) * exits,
+            halt_N=(halt,) * exits,
+            answer_N=(positions * answer,) * exits,
+            confidence=confidence_flops(positions, shape.classes),
+        )
 
     def parameters(self, shape: Shape, exits: int, *, halting: bool) -> int:
         """Return the number of parameters (the same for any number of rollouts)."""

@@ -1,4 +1,4 @@
-"""Part `mean_rollouts`: task loss under the halting distribution plus a price on the mean number of rollouts (Proposal 2B).
+"""Part `mean_rollouts`: task loss under the halting distribution plus a price on mean rollouts (Proposal 2B).
 
 It is `ponder_net` without a geometric prior: nothing but the price speaks about halting.
 """
@@ -28,9 +28,7 @@ class MeanRollouts(SpeedPrior):
     price: float = Field(0.1, ge=0, description="weight on the mean number of rollouts (exits)")
     task: float = Field(3.0, gt=0, description="weight of the task loss once halting trains")
     supervision: float = Field(0.3, ge=0, description="weight of the plain mean over all exits, relative to the task's")
-    warmup: float = Field(
-        0.4, ge=0, lt=1, description="share of train_steps that trains all exits alike, without halting"
-    )
+    warmup: float = Field(0.4, ge=0, lt=1, description="share of train_steps that trains all exits, without halting")
 
     def uses_halting(self) -> bool:
         """Return True."""
@@ -61,4 +59,6 @@ class MeanRollouts(SpeedPrior):
     def _without_kl(self) -> PonderNet:
         from sp_search.priors.ponder_net import PonderNet
 
-        return PonderNet(beta=0.0, price=self.price, task=self.task, supervision=self.supervision, warmup=self.warmup)
+        return PonderNet(
+            beta=0.0, rate=0.5, price=self.price, task=self.task, supervision=self.supervision, warmup=self.warmup
+        )

@@ -48,9 +48,7 @@ class PonderNet(SpeedPrior):
     price: float = Field(0.1, ge=0, description="weight on the mean number of rollouts (exits)")
     task: float = Field(5.0, gt=0, description="weight of the task loss once halting trains")
     supervision: float = Field(0.3, ge=0, description="weight of the plain mean over all exits, relative to the task's")
-    warmup: float = Field(
-        0.4, ge=0, lt=1, description="share of train_steps that trains all exits alike, without halting"
-    )
+    warmup: float = Field(0.4, ge=0, lt=1, description="share of train_steps that trains all exits, without halting")
 
     def uses_halting(self) -> bool:
         """Return True."""
@@ -66,7 +64,7 @@ class PonderNet(SpeedPrior):
 
     def train_defaults(self) -> dict[str, float | int]:
         """Return the recipe measured on addition: smaller steps, warmed up, that decay once halting trains."""
-        return {"steps": 500, "learning_rate": 4e-3, "warmup_steps": 50, "decay_from": self.warmup, "decay_to": 0.1}
+        return {"steps": 700, "learning_rate": 4e-3, "warmup_steps": 50, "decay_from": self.warmup, "decay_to": 0.1}
 
     def halting(self, exits: Exits) -> Tensor:
         """Return p_NB."""

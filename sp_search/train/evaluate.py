@@ -1,7 +1,7 @@
-"""What programs do: looks at every exit during training, calibration of the halting threshold, verification, diagnostics.
+"""What programs do: looks at every exit during training, execution on verification draws, and diagnostics.
 
 Nothing here is a verdict. A look during training may stop a lineage, on a lower bound and never on a point estimate; a
-program is judged elsewhere, on the verification draw that `verify` executes, with real stopping.
+program is judged elsewhere, on the verification draw that is executed here with real stopping.
 """
 
 from __future__ import annotations
@@ -20,48 +20,63 @@ from sp_search.tasks.base import Batch
 from sp_search.train.population import per_replica
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sp_search.pricing import HaltingRule
     from sp_search.tasks.base import Draw, Task
 
 ENUMERATE_IN_TRAINING = 8_192
 ENUMERATE_IN_VERIFICATION = 65_536
 CHUNK = 2_048
-THRESHOLDS = (0.02, *(step / 20 for step in range(1, 20)), 0.98, 0.99)
 
 
 def draw_batch(
-    task: Task, distribution: str, draw: Draw, n: int, seed: int, enumerate_up_to: int
+    task: Task, distribution: str, draw: Draw, n: int, seed: int, enumerate_up_to: int, device: str = "cpu"
 ) -> tuple[Batch, bool]:
-    """Return examples and whether they are the whole support: enumeration where it is small, else a fresh sample.
+    """Return examples and whether they are the whole support, which is enumerated where it is small.
 
     Finite data gives all that the draw holds, at most `n`.
     """
     support = task.support_size(distribution)
-    if support is not None and support <= enumerate_up_to:
-        return task.enumerate(distribution), True
-    n = min(n, task.held_out(draw) or n)
-    return task.sample(n, distribution, draw, Generator().manual_seed(seed)), False
+    exact = support is not None and support <= enumerate_up_to
+    if exact:
+        batch = task.enumerate(distribution)
+    else:
+        n = min(n, task.held_out(draw) or n)
+        batch = task.sample(n, distribution, draw, Generator().manual_seed(seed))
+    return Batch(batch.x_BTC.to(device), batch.y_BT.to(device)), exact
 
 
 @dataclass(frozen=True)
 class Look:
-    """One look at stacked replicas. right_RNB: exit n answers example b rightly; score_RNB: it halts at the first exit whose
-    score reaches the threshold (None for the rule `last`, where N = 1 stands for the last exit).
+    """One look at stacked replicas on the same examples.
+
+    right_RNB: exit n answers example b rightly. score_RNB: it halts at the first exit whose score reaches the
+    threshold; None for the rule `last`, where N = 1 stands for the last exit.
     """
 
     right_RNB: Tensor
     score_RNB: Tensor | None
 
-    def exit_RB(self, threshold_R: Tensor) -> Tensor:
+    @property
+    def replicas(self) -> int:
+        """R."""
+        return self.right_RNB.shape[0]
+
+    @property
+    def n(self) -> int:
+        """Examples."""
+        return self.right_RNB.shape[2]
+
+    def exit_RB(self, threshold: float) -> Tensor:
         """Return the index (from 0) of the exit at which each example halts; the remainder halts at N."""
         if self.score_RNB is None:
             return torch.zeros_like(self.right_RNB[:, 0], dtype=torch.long)
-        early_RNB = self.score_RNB[:, :-1] < threshold_R[:, None, None]
-        return early_RNB.long().cumprod(1).sum(1)
+        return (self.score_RNB[:, :-1] < threshold).long().cumprod(1).sum(1)
 
-    def correct_R(self, threshold_R: Tensor) -> Tensor:
+    def correct_R(self, threshold: float) -> Tensor:
         """Return how many examples each replica answers rightly where it halts."""
-        return self.right_RNB.gather(1, self.exit_RB(threshold_R)[:, None]).sum((1, 2))
+        return self.right_RNB.gather(1, self.exit_RB(threshold)[:, None]).sum((1, 2))
 
 
 def look_at(
@@ -76,14 +91,18 @@ def look_at(
 
     rights, scores = [], []
     with torch.no_grad():
-        for x_BTC, y_BT in zip(batch.x_BTC.split(CHUNK), batch.y_BT.split(CHUNK), strict=True):
-            logits_RNBTV, score_RNB = per_replica(model, outputs, weights, (x_BTC,), shared=True)
-            part = Batch(x_BTC, y_BT)
+        for part in _chunks(batch):
+            logits_RNBTV, score_RNB = per_replica(model, outputs, weights, (part.x_BTC,), shared=True)
             rights.append(
                 torch.stack([torch.stack([task.correct(logits, part) for logits in own]) for own in logits_RNBTV])
             )
             scores.append(score_RNB)
     return Look(torch.cat(rights, dim=2), None if last_only else torch.cat(scores, dim=2))
+
+
+def _chunks(batch: Batch) -> Iterator[Batch]:
+    for first in range(0, len(batch.x_BTC), CHUNK):
+        yield Batch(batch.x_BTC[first : first + CHUNK], batch.y_BT[first : first + CHUNK])
 
 
 def _score_NB(logits_NBTV: Tensor, halt_NB: Tensor | None) -> Tensor:
@@ -102,35 +121,13 @@ def accuracy_bound(correct: int, n: int, alpha: float, *, exact: bool) -> float:
     return float(beta.ppf(alpha, correct, n - correct + 1))
 
 
-def mean_bound(values_B: Tensor, width: float, alpha: float, *, exact: bool) -> float:
-    """Return the one-sided upper bound of a mean of values in a range of `width` (empirical Bernstein, Maurer and Pontil)."""
-    n, mean = len(values_B), float(values_B.mean())
-    if exact or n < 2:
+def mean_bound(cost_B: Tensor, cost_N: Tensor, alpha: float, *, exact: bool) -> float:
+    """Return the one-sided upper bound of a mean cost (empirical Bernstein, Maurer and Pontil 2009, theorem 4)."""
+    n, mean, width = len(cost_B), float(cost_B.mean()), float(cost_N.max() - cost_N.min())
+    if exact or width == 0.0 or n < 2:
         return mean
     tail = log(2 / alpha)
-    return mean + sqrt(2 * float(values_B.var()) * tail / n) + 7 * width * tail / (3 * (n - 1))
-
-
-def calibrate(look: Look, cost_N: Tensor, cap: float, alpha: float, *, exact: bool) -> list[float | None]:
-    """Return, for each replica, the largest threshold whose mean cost is below `cap` with confidence; None if none fits.
-
-    Args:
-        look: every exit on examples of the training distribution.
-        cost_N: cost of answering at exit n, in the measure of the budget.
-        cap: of the mean budget.
-        alpha: error of the bound.
-        exact: the examples are the whole support.
-    """
-    chosen: list[float | None] = [None] * len(look.right_RNB)
-    width = float(cost_N.max() - cost_N.min())
-    for threshold in THRESHOLDS:
-        cost_RB = cost_N.to(look.right_RNB.device)[
-            look.exit_RB(torch.full((len(chosen),), threshold, device=look.right_RNB.device))
-        ]
-        for replica, cost_B in enumerate(cost_RB):
-            if mean_bound(cost_B, width, alpha, exact=exact) <= cap:
-                chosen[replica] = threshold
-    return chosen
+    return mean + sqrt(2 * float(cost_B.var()) * tail / n) + 7 * width * tail / (3 * (n - 1))
 
 
 @dataclass(frozen=True)
@@ -172,9 +169,9 @@ def try_program(program: Program, task: Task, batch: Batch, *, exact: bool) -> T
     """Execute a program on a batch."""
     rights, exits, flops = [], [], []
     with torch.no_grad():
-        for x_BTC, y_BT in zip(batch.x_BTC.split(CHUNK), batch.y_BT.split(CHUNK), strict=True):
-            ran = execute(program, x_BTC)
-            rights.append(task.correct(ran.answer_BTV, Batch(x_BTC, y_BT)).cpu())
+        for part in _chunks(batch):
+            ran = execute(program, part.x_BTC)
+            rights.append(task.correct(ran.answer_BTV, part).cpu())
             exits.append(ran.exit_B.cpu())
             flops.append(ran.flops_B.cpu())
     return Trial(torch.cat(rights), torch.cat(exits), torch.cat(flops), exact)
@@ -199,8 +196,8 @@ def diagnose(
 ) -> dict[str, float | bool | None]:
     """Return what accuracy hides: whether halting lives, follows the need, and whether answers hold after the halt.
 
-    `unstable_after_halt` is the share of rightly answered examples whose answer is wrong at some later exit: the moment of
-    halting then carries a part of the answer.
+    `unstable_after_halt` is the share of rightly answered examples whose answer is wrong at some later exit: the moment
+    of halting then carries a part of the answer.
     """
     exit_B = trial.exit_B.double()
     spread = float(exit_B.std(correction=0))

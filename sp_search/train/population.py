@@ -1,7 +1,7 @@
-"""Lineages of one member that train together: flat stacked weights and Adam moments, one vmapped loss, a sum of losses.
+"""Lineages of one member that train together: stacked flat weights and Adam moments, one vmapped loss, summed.
 
-A replica is a row. Its data, its gradient clip and its Adam state are its own, so a row's course does not depend on which
-other rows are there: rows leave by indexing (weights *and* moments), and a row that stops being finite harms no other.
+A replica is a row. Its data, its gradient clip and its Adam state are its own, so a row's course does not depend on
+which other rows are there: rows leave by indexing (weights *and* moments), and one that stops being finite harms none.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Layout:
 
     def split(self, flat_RP: Tensor) -> dict[str, Tensor]:
         """Return the stacked parameters by name, each (R, *shape), as views of `flat_RP`."""
-        pieces = flat_RP.split(self.sizes, dim=1)
-        return {n: p.unflatten(1, s or (1,)) for n, s, p in zip(self.names, self.shapes, pieces, strict=True)}
+        pieces = torch.split(flat_RP, self.sizes, dim=1)
+        return {n: p.reshape(-1, *s) for n, s, p in zip(self.names, self.shapes, pieces, strict=True)}
 
 
 def flatten(model: ProgramModel) -> Tensor:
@@ -156,11 +156,11 @@ def train_step(
     learning_rate: float,
     clip: float,
 ) -> tuple[Population, Tensor]:
-    """Return the population after one step on the sum of the replicas' losses (x_RBTC, y_RBT), and the losses, float_R."""
+    """Return the population after one step on the summed losses, and the losses, float_R; a batch is x_RBTC, y_RBT."""
     weights = Layout.of(model).split(population.weights_RP)
     leaves = {name: part.detach().requires_grad_() for name, part in weights.items()}
     loss_R = per_replica(model, replica_loss, leaves, batch)
-    gradients = torch.autograd.grad(loss_R.sum(), list(leaves.values()), allow_unused=True)
+    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss_R.sum(), list(leaves.values()), allow_unused=True)
     gradient_RP, used_P = [], []
     for leaf, gradient in zip(leaves.values(), gradients, strict=True):
         gradient_RP.append((torch.zeros_like(leaf) if gradient is None else gradient).flatten(1))

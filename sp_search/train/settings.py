@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class TrainSettings(BaseModel):
-    """How the lineages of a level are trained. Fields that a study leaves unset take the recipe of the model and the prior."""
+    """How the lineages of a level are trained; unset fields come from the recipes of the model and the prior."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -22,14 +22,10 @@ class TrainSettings(BaseModel):
     decay_to: float = Field(1.0, gt=0, le=1, description="share of the step size that is left at the last step")
     gradient_norm: float = Field(1.0, gt=0, description="each lineage's gradient is clipped to this norm")
     burn_in: float = Field(
-        0.0, ge=0, le=1, description="share of batches that first run 1..2N-1 rollouts without gradient"
+        0.0, ge=0, le=1, description="share of batches that first run up to 2N-1 rollouts without gradient"
     )
-    evaluate_every: int = Field(
-        50, ge=1, description="optimiser steps in a slice; validation and a checkpoint follow each"
-    )
-    screening: int = Field(
-        512, ge=1, description="validation examples after which a clearly worse lineage is not examined further"
-    )
+    evaluate_every: int = Field(50, ge=1, description="optimiser steps in a slice; validation follows each")
+    screening: int = Field(512, ge=1, description="validation examples that rule out a clearly worse lineage")
     validation: int = Field(
         4096, ge=1, description="examples, drawn anew at every look, behind the bound that stops training"
     )

@@ -1,28 +1,24 @@
 """The one loop that trains: a `LevelRunner` for neural programs. All that it carries lies in `RunnerState`.
 
-A slice is `evaluate_every` optimiser steps for the live lineages, then a look at validation. Seeds come from what they are
-for (study, member, visit, level, lineage, purpose, slice), so a slice that is run again repeats bit for bit, and no
-lineage's course depends on its siblings. Training FLOPs are analytic: forward and backward cost 3 forward passes of
-everything that the loss reads, burn-in and validation 1, an optimiser step `OPTIMISER_FLOPS_PER_PARAMETER` a parameter.
+A slice is `evaluate_every` optimiser steps for the live lineages, then a look at validation. Seeds come from what they
+are for (study, member, visit, level, lineage, purpose, slice), so a slice that is run again repeats bit for bit, and a
+lineage's data never depend on its siblings.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Generator, Tensor
-from torch.nn import functional
+from torch import Generator
 
-from sp_search.compute.serial import program_serial_depth
 from sp_search.plugins import find
-from sp_search.pricing import HaltingRule, Prices
-from sp_search.program import Program, ProgramModel, unroll
-from sp_search.records import Assignment, LineageMeasurement, Measured, RunnerState, derive_seed
-from sp_search.tasks.base import Batch
-from sp_search.train.evaluate import ENUMERATE_IN_VERIFICATION, diagnose, draw_batch, try_program
-from sp_search.train.population import OPTIMISER_FLOPS_PER_PARAMETER, Layout, Population, flatten, train_step
+from sp_search.pricing import HaltingRule
+from sp_search.program import Program, ProgramModel
+from sp_search.records import Assignment, Measured, RunnerState
+from sp_search.train.job import Job
+from sp_search.train.measure import measure_lineage
+from sp_search.train.population import Layout, Population, flatten, train_step
 from sp_search.train.validation import validate
 
 if TYPE_CHECKING:
@@ -30,26 +26,6 @@ if TYPE_CHECKING:
     from sp_search.priors.base import SpeedPrior
     from sp_search.tasks.base import Task
     from sp_search.train.settings import TrainSettings
-
-LOSS_FLOPS_PER_LOGIT = 6.0  # a softmax and a logarithm
-
-
-@dataclass(frozen=True)
-class Job:
-    """What stays the same through one level of one member."""
-
-    assignment: Assignment
-    spec: ModelSpec
-    model: ProgramModel
-    settings: TrainSettings
-    exits: int
-    layout: Layout
-    prices: Prices
-
-    def seed(self, study_seed: int, *purpose: object) -> int:
-        """Return a seed for a purpose within this member's visit of this level."""
-        at = self.assignment
-        return derive_seed(study_seed, at.member, at.visit, at.level, *purpose)
 
 
 class NeuralRunner:
@@ -84,21 +60,19 @@ class NeuralRunner:
         self.task, self.model, self.prior, self.settings = task, model, prior, settings
         self.gates, self.verification_n, self.study_seed, self.device = gates, verification_n, study_seed, device
         self.stop_alpha = (1.0 - confidence) / 10
-        self.distribution = task.distributions()[0]
 
     def begin(self, assignment: Assignment, inherited: RunnerState | None) -> RunnerState:
-        """Return the state before the first slice. Lineages inherit weights and Adam moments by number and by name."""
-        job = self._job(assignment)
+        """Return the state before the first slice; lineages inherit weights and Adam moments by number and by name."""
+        job = self._job(assignment, fresh=inherited is None)
         weights_RP = torch.stack([flatten(self._build(job.spec, job.exits, seed)) for seed in assignment.seeds])
         population = Population.fresh(weights_RP)
         if inherited is not None:
             population = _inherit(job.layout, population, assignment.lineages, inherited)
         count = len(assignment.lineages)
+        parameters = [[name, list(shape)] for name, shape in zip(job.layout.names, job.layout.shapes, strict=True)]
         meta = {
             "lineages": assignment.lineages,
-            "parameters": [
-                [name, list(shape)] for name, shape in zip(job.layout.names, job.layout.shapes, strict=True)
-            ],
+            "parameters": parameters,
             "step": 0,
             "fresh": inherited is None,
             "ended": [None] * count,
@@ -111,12 +85,12 @@ class NeuralRunner:
 
     def step(self, assignment: Assignment, state: RunnerState) -> tuple[RunnerState, Measured | None]:
         """Train one slice and look at it; once no lineage is live, verify and measure instead."""
-        job = self._job(assignment)
-        live = [row for row, ended in enumerate(state.meta["ended"]) if ended is None]
+        job = self._job(assignment, fresh=state.meta["fresh"])
+        live = _live(state.meta)
         if not live:
             return state, self._measure(job, state)
-        population, flops, finite = self._train_slice(job, state, live)
-        meta = {k: list(v) if isinstance(v, list) else v for k, v in state.meta.items()}
+        population, flops, finite = _train_slice(job, state, live)
+        meta: dict[str, Any] = {key: list(v) if isinstance(v, list) else v for key, v in state.meta.items()}
         meta["step"] = min(meta["step"] + job.settings.evaluate_every, job.settings.steps)
         for row, is_finite in zip(live, finite, strict=True):
             meta["train_steps"][row] = meta["step"]
@@ -131,12 +105,12 @@ class NeuralRunner:
 
     def program(self, assignment: Assignment, state: RunnerState, lineage: int) -> Program:
         """Return a lineage's program with its weights and its calibrated halting rule, on the runner's device."""
-        job = self._job(assignment)
+        job = self._job(assignment, fresh=state.meta["fresh"])
         row = state.meta["lineages"].index(lineage)
         weights = job.layout.split(state.arrays["weights_RP"][row : row + 1])
         job.model.load_state_dict({name: part[0] for name, part in weights.items()})
         rule = HaltingRule(self.prior.rule().kind, state.meta["threshold"][row])
-        return Program(job.model.to(self.device).eval(), rule, job.exits)
+        return Program(job.model.eval(), rule, job.exits)
 
     def spec_of(self, assignment: Assignment) -> ModelSpec:
         """Return the model part of an assignment: the base with the member's fields over it."""
@@ -145,117 +119,35 @@ class NeuralRunner:
             return find("models", config["kind"])(**config)  # type: ignore[return-value]
         return type(self.model)(**{**self.model.model_dump(), **config})
 
-    def _job(self, assignment: Assignment) -> Job:
+    def _job(self, assignment: Assignment, *, fresh: bool) -> Job:
         spec = self.spec_of(assignment)
         (exits,) = assignment.budget.axis.values()
-        model = self._build(spec, exits, 0)
-        settings = self.settings.over(spec.train_defaults(), self.prior.train_defaults())
-        prices = spec.prices(self.task.shape(), exits, halting=self.prior.uses_halting())
-        return Job(assignment, spec, model.to(self.device), settings, exits, Layout.of(model), prices)
+        model = self._build(spec, exits, seed=0)
+        return Job(
+            assignment=assignment,
+            study_seed=self.study_seed,
+            task=self.task,
+            spec=spec,
+            prior=self.prior,
+            settings=self.settings.over(spec.train_defaults(), self.prior.train_defaults()),
+            model=model.to(self.device),
+            layout=Layout.of(model),
+            exits=exits,
+            fresh=fresh,
+            device=self.device,
+        )
 
     def _build(self, spec: ModelSpec, exits: int, seed: int) -> ProgramModel:
         generator = Generator().manual_seed(seed)
         return spec.build(self.task.shape(), exits, halting=self.prior.uses_halting(), generator=generator)
 
-    def _progress(self, job: Job, step: int, *, fresh: bool) -> float:
-        """Return the share of the recipe that is done; inherited lineages begin after its warm-up."""
-        begun = 0.0 if fresh else self.prior.warmup_share()
-        return begun + (1.0 - begun) * step / job.settings.steps
-
-    def _train_slice(self, job: Job, state: RunnerState, live: list[int]) -> tuple[Population, float, list[bool]]:
-        """Return the live replicas after one slice, the FLOPs that it took, and which of them are finite."""
-        settings, first, fresh = job.settings, state.meta["step"], state.meta["fresh"]
-        steps = min(settings.evaluate_every, settings.steps - first)
-        x_SRBTC, y_SRBT = self._slice_data(job, [state.meta["lineages"][row] for row in live], first, steps)
-        burn_ins = self._burn_ins(job, first, steps, fresh=fresh)
-        population = Population(**state.arrays).rows(live).to(self.device)
-        finite_R = torch.ones(len(live), dtype=torch.bool, device=self.device)
-        flops = 0.0
-        for index in range(steps):
-            progress = self._progress(job, first + index, fresh=fresh)
-            rate = settings.learning_rate * _schedule(settings, first + index, progress, fresh=fresh)
-            loss = self._replica_loss(job, progress, burn_ins[index])
-            population, loss_R = train_step(
-                job.model, population, loss, (x_SRBTC[index], y_SRBT[index]), rate, settings.gradient_norm
-            )
-            finite_R &= loss_R.isfinite()
-            flops += len(live) * self._step_flops(job, progress, burn_ins[index])
-        finite_R &= population.weights_RP.isfinite().all(1)
-        return population, flops, finite_R.tolist()
-
-    def _slice_data(self, job: Job, lineages: list[int], first: int, steps: int) -> tuple[Tensor, Tensor]:
-        """Return x_SRBTC and y_SRBT: each lineage draws its own examples for the S steps of a slice."""
-        batches = []
-        for lineage in lineages:
-            generator = Generator().manual_seed(job.seed(self.study_seed, lineage, "train", first))
-            drawn = self.task.sample(steps * job.settings.batch, self.distribution, "train", generator)
-            batches.append(Batch(*(part.unflatten(0, (steps, job.settings.batch)) for part in drawn)))
-        x_SRBTC, y_SRBT = (torch.stack(parts, dim=1).to(self.device) for parts in zip(*batches, strict=True))
-        return x_SRBTC, y_SRBT
-
-    def _burn_ins(self, job: Job, first: int, steps: int, *, fresh: bool) -> list[int]:
-        """Return for each step how many rollouts, 1..2N-1 or none, run first without gradient, common to all replicas.
-
-        With halting it belongs to the warm-up alone: a halting distribution counts rollouts from the start.
-        """
-        generator = Generator().manual_seed(job.seed(self.study_seed, "burn_in", first))
-        chance_S = torch.rand(steps, generator=generator)
-        lengths = torch.randint(1, max(2 * job.exits, 2), (steps,), generator=generator).tolist()
-        if job.exits == 1 or not job.model.shares_weights:
-            return [0] * steps
-        halting = [self._halts(self._progress(job, first + index, fresh=fresh)) for index in range(steps)]
-        drawn = (chance_S < job.settings.burn_in).tolist()
-        return [n if on and not halts else 0 for n, on, halts in zip(lengths, drawn, halting, strict=True)]
-
-    def _halts(self, progress: float) -> bool:
-        return self.prior.uses_halting() and progress >= self.prior.warmup_share()
-
-    def _replica_loss(self, job: Job, progress: float, burn_in: int) -> Any:
-        def loss(model: ProgramModel, x_BTC: Tensor, y_BT: Tensor) -> Tensor:
-            def batch_loss(logits_BTV: Tensor) -> Tensor:
-                return functional.cross_entropy(logits_BTV.movedim(-1, 1), y_BT, reduction="none").flatten(1).mean(1)
-
-            halting, last_only = self._halts(progress), not self.prior.needs_every_exit()
-            exits = unroll(model, x_BTC, exits=job.exits, halting=halting, burn_in=burn_in, last_only=last_only)
-            return self.prior.loss(exits, batch_loss, {"progress": progress})[0]
-
-        return loss
-
-    def _step_flops(self, job: Job, progress: float, burn_in: int) -> float:
-        shape = self.task.shape()
-        answers = job.prices.answer_N if self.prior.needs_every_exit() else job.prices.answer_N[-1:]
-        forward = job.prices.start + sum(job.prices.step_N) + sum(answers)
-        forward += sum(job.prices.halt_N) if self._halts(progress) else 0.0
-        forward += LOSS_FLOPS_PER_LOGIT * shape.answers * shape.classes * len(answers)
-        parameters = sum(job.layout.sizes)
-        return (
-            job.settings.batch * (3 * forward + burn_in * job.prices.step_N[0])
-            + OPTIMISER_FLOPS_PER_PARAMETER * parameters
-        )
-
     def _look(self, job: Job, meta: dict[str, Any], stored: Population) -> float:
-        """Look at the live lineages, mark in `meta` those that reached the bound, and return the FLOPs of looking.
-
-        A recipe that trains halting under a max budget runs to its end: nothing but the loss asks it to spend less. Under
-        a mean budget it may stop once halting trains, as the cap is part of what must be met.
-        """
-        live = [row for row, ended in enumerate(meta["ended"]) if ended is None]
-        settled = (
-            self.prior.warmup_share() if job.assignment.budget.kind == "mean" else float(self.prior.uses_halting())
-        )
-        if not live or self._progress(job, meta["step"], fresh=meta["fresh"]) < settled:
+        """Look at the live lineages, mark in `meta` those that reached the bound, and return the FLOPs of looking."""
+        live = _live(meta)
+        if not live or not job.may_stop(meta["step"]):
             return 0.0
-        looked = validate(
-            job.model,
-            job.layout.split(stored.rows(live).to(self.device).weights_RP),
-            self.prior.rule(),
-            job.assignment,
-            self.task,
-            job.settings,
-            alpha=self.stop_alpha,
-            seed=job.seed(self.study_seed, "validation", meta["step"]),
-            device=self.device,
-        )
+        weights = job.layout.split(stored.rows(live).weights_RP.to(self.device))
+        looked = validate(job, weights, alpha=self.stop_alpha, seed=job.seed("validation", meta["step"]))
         for row, seen in zip(live, looked.lineages, strict=True):
             meta["validation_accuracy"][row] = seen.accuracy
             meta["threshold"][row] = seen.threshold
@@ -263,73 +155,56 @@ class NeuralRunner:
         return looked.flops
 
     def _measure(self, job: Job, state: RunnerState) -> Measured:
-        measured = [self._measure_lineage(job, state, row) for row in range(len(state.meta["lineages"]))]
-        at = job.assignment
+        at, lineages, spent = job.assignment, [], 0.0
+        for lineage in state.meta["lineages"]:
+            program = self.program(at, state, lineage)
+            found, flops = measure_lineage(job, program, state.meta, lineage, self.gates, self.verification_n)
+            lineages.append(found)
+            spent += flops
         return Measured(
             member=at.member,
             visit=at.visit,
             level=at.level,
             attempt=at.attempt,
-            lineages=[lineage for lineage, _ in measured],
+            lineages=lineages,
             training_flops=state.meta["training_flops"],
-            verification_flops=sum(flops for _, flops in measured),
+            verification_flops=spent,
         )
 
-    def _measure_lineage(self, job: Job, state: RunnerState, row: int) -> tuple[LineageMeasurement, float]:
-        """Execute one lineage's program on fresh verification draws; return what was seen and the FLOPs it took."""
-        at, ended, lineage = job.assignment, state.meta["ended"][row], state.meta["lineages"][row]
-        program = self.program(at, state, lineage)
-        positions = self.task.shape().positions
-        found = LineageMeasurement(
-            lineage=lineage,
-            seed=at.seeds[row],
-            ended=ended,
-            train_steps=state.meta["train_steps"][row],
-            max_available_flops=program.max_available_flops(positions),
-            parameters=sum(job.layout.sizes),
-            serial_depth=program_serial_depth(program, self.task.shape()),
-            diagnostics={"validation_accuracy": state.meta["validation_accuracy"][row]},
-        )
-        if ended == "diverged":
-            return found, 0.0
-        gates, flops = {}, 0.0
-        for distribution in dict.fromkeys([self.distribution, *(self.gates if ended == "reached" else [])]):
-            seed = job.seed(self.study_seed, lineage, "verification", distribution)
-            batch, exact = draw_batch(
-                self.task, distribution, "verification", self.verification_n, seed, ENUMERATE_IN_VERIFICATION
-            )
-            batch = Batch(*(part.to(self.device) for part in batch))
-            trial = try_program(program, self.task, batch, exact=exact)
-            flops += float(trial.flops_B.sum())
-            if distribution == self.distribution:
-                diagnostics = found.diagnostics | diagnose(program, self.task, batch, trial)
-                found = found.model_copy(
-                    update={"compute": trial.compute(program, positions), "diagnostics": diagnostics}
-                )
-            if ended == "reached" and distribution in self.gates:
-                gates[distribution] = trial.count
-        return found.model_copy(update={"gates": gates}), flops
+
+def _live(meta: dict[str, Any]) -> list[int]:
+    return [row for row, ended in enumerate(meta["ended"]) if ended is None]
 
 
-def _schedule(settings: TrainSettings, step: int, progress: float, *, fresh: bool) -> float:
-    """Return the factor on the step size: a linear rise for fresh lineages, a linear fall after `decay_from`."""
-    rise = min(1.0, (step + 1) / settings.warmup_steps) if fresh and settings.warmup_steps else 1.0
-    if progress <= settings.decay_from or settings.decay_from == 1.0:
-        return rise
-    fallen = (progress - settings.decay_from) / (1.0 - settings.decay_from)
-    return rise * (1.0 - fallen * (1.0 - settings.decay_to))
+def _train_slice(job: Job, state: RunnerState, live: list[int]) -> tuple[Population, float, list[bool]]:
+    """Return the live replicas after one slice, the FLOPs that it took, and which of them are finite."""
+    first = state.meta["step"]
+    steps = min(job.settings.evaluate_every, job.settings.steps - first)
+    x_SRBTC, y_SRBT = job.slice_data([state.meta["lineages"][row] for row in live], first, steps)
+    population = Population(**state.arrays).rows(live).to(job.device)
+    finite_R = torch.ones(len(live), dtype=torch.bool, device=job.device)
+    flops = 0.0
+    for index, burn_in in enumerate(job.burn_ins(first, steps)):
+        step, batch = first + index, (x_SRBTC[index], y_SRBT[index])
+        loss, rate = job.loss(step, burn_in), job.learning_rate(step)
+        population, loss_R = train_step(job.model, population, loss, batch, rate, job.settings.gradient_norm)
+        finite_R &= loss_R.isfinite()
+        flops += len(live) * job.step_flops(step, burn_in)
+    finite_R &= population.weights_RP.isfinite().all(1)
+    return population, flops, finite_R.tolist()
 
 
 def _inherit(layout: Layout, fresh: Population, lineages: list[int], inherited: RunnerState) -> Population:
     """Return `fresh` with weights, moments and counts of `inherited` wherever lineage, name and shape agree."""
     before = inherited.meta["lineages"]
-    old = Layout(*zip(*((name, tuple(shape)) for name, shape in inherited.meta["parameters"]), strict=True))
-    source = {key: old.split(array) for key, array in inherited.arrays.items()}
+    names, shapes = zip(*inherited.meta["parameters"], strict=True)
+    old = Layout(names, tuple(tuple(shape) for shape in shapes))
+    rows = [(row, before.index(lineage)) for row, lineage in enumerate(lineages) if lineage in before]
     arrays = {key: array.clone() for key, array in fresh.arrays().items()}
     for key, array in arrays.items():
+        source = old.split(inherited.arrays[key])
         for name, part in layout.split(array).items():
-            if name in source[key] and source[key][name].shape[1:] == part.shape[1:]:
-                for row, lineage in enumerate(lineages):
-                    if lineage in before:
-                        part[row] = source[key][name][before.index(lineage)]
-    return replace(fresh, **arrays)
+            if name in source and source[name].shape[1:] == part.shape[1:]:
+                for row, row_before in rows:
+                    part[row] = source[name][row_before]
+    return Population(**arrays)

@@ -8,29 +8,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor
 
-from sp_search.pricing import cumulative_flops
+from sp_search.pricing import HaltingRule, cumulative_flops
 from sp_search.tasks.base import Batch
-from sp_search.train.evaluate import (
-    ENUMERATE_IN_TRAINING,
-    THRESHOLDS,
-    Look,
-    accuracy_bound,
-    calibrate,
-    draw_batch,
-    look_at,
-)
+from sp_search.train.evaluate import ENUMERATE_IN_TRAINING, Look, accuracy_bound, draw_batch, look_at, mean_bound
 
 if TYPE_CHECKING:
-    from sp_search.pricing import HaltingRule
-    from sp_search.program import ProgramModel
-    from sp_search.records import Assignment
-    from sp_search.tasks.base import Task
-    from sp_search.train.settings import TrainSettings
+    from sp_search.train.job import Job
+
+THRESHOLDS = (0.02, *(step / 20 for step in range(1, 20)), 0.98, 0.99)
 
 
 @dataclass(frozen=True)
 class LineageLook:
-    """What a look says about one lineage: its accuracy at its threshold, and whether the milestone is met within the cap."""
+    """What a look says of one lineage: accuracy at its threshold; `reached`: the milestone is met within the cap."""
 
     accuracy: float
     threshold: float
@@ -45,85 +35,94 @@ class Looked:
     flops: float
 
 
-def validate(
-    model: ProgramModel,
-    weights: dict[str, Tensor],
-    rule: HaltingRule,
-    assignment: Assignment,
-    task: Task,
-    settings: TrainSettings,
-    *,
-    alpha: float,
-    seed: int,
-    device: str,
-) -> Looked:
-    """Look at stacked replicas; those whose upper bound on the screening sample is below the milestone go no further."""
-    (exits,) = assignment.budget.axis.values()
-    distribution = task.distributions()[0]
-    batch, exact = draw_batch(task, distribution, "validation", settings.validation, seed, ENUMERATE_IN_TRAINING)
-    batch = Batch(*(part.to(device) for part in batch))
-    prices = model.prices(batch.x_BTC.shape[1], exits)
-    per_example = (
-        prices.start + sum(prices.step_N) + sum(prices.answer_N if rule.kind != "last" else prices.answer_N[-1:])
+def validate(job: Job, weights: dict[str, Tensor], *, alpha: float, seed: int) -> Looked:
+    """Look at stacked replicas; those whose upper bound on the screening sample is below the milestone go no further.
+
+    Args:
+        job: the level.
+        weights: stacked parameters by name, each (R, *shape).
+        alpha: error of each bound.
+        seed: of the draw.
+    """
+    training, rule, settings = job.task.distributions()[0], job.prior.rule(), job.settings
+    batch, exact = draw_batch(
+        job.task, training, "validation", settings.validation, seed, ENUMERATE_IN_TRAINING, job.device
     )
-    per_example += sum(prices.halt_N) if rule.kind == "quantile" else 0.0
-    replicas = len(next(iter(weights.values())))
+    replicas, seen, n = len(next(iter(weights.values()))), 0, len(batch.x_BTC)
     lineages: dict[int, LineageLook] = {}
-    flops = 0.0
-    if len(batch.x_BTC) > settings.screening:
-        chosen = torch.randperm(len(batch.x_BTC), generator=Generator().manual_seed(seed))[: settings.screening].to(
-            device
-        )
-        look = look_at(model, weights, rule, exits, task, Batch(batch.x_BTC[chosen], batch.y_BT[chosen]))
-        lineages = _screen(look, rule, assignment, alpha)
-        flops += replicas * len(chosen) * per_example
+    if n > settings.screening:
+        chosen = torch.randperm(n, generator=Generator().manual_seed(seed))[: settings.screening].to(job.device)
+        part = Batch(batch.x_BTC[chosen], batch.y_BT[chosen])
+        lineages = _screen(look_at(job.model, weights, rule, job.exits, job.task, part), job, alpha)
+        seen += replicas * len(chosen)
     rows = [row for row in range(replicas) if row not in lineages]
     if rows:
-        look = look_at(model, {name: part[rows] for name, part in weights.items()}, rule, exits, task, batch)
-        cost_N = _cost_N(model, rule, assignment, batch.x_BTC.shape[1], exits)
-        lineages |= dict(zip(rows, _judge(look, rule, assignment, cost_N, alpha, exact=exact), strict=True))
-        flops += len(rows) * len(batch.x_BTC) * per_example
-    return Looked([lineages[row] for row in range(replicas)], flops)
+        kept = {name: stacked[rows] for name, stacked in weights.items()}
+        look = look_at(job.model, kept, rule, job.exits, job.task, batch)
+        lineages |= dict(zip(rows, _judge(look, job, alpha, exact=exact), strict=True))
+        seen += len(rows) * n
+    return Looked([lineages[row] for row in range(replicas)], seen * _look_flops(job, rule))
 
 
-def _screen(look: Look, rule: HaltingRule, assignment: Assignment, alpha: float) -> dict[int, LineageLook]:
+def calibrate(look: Look, cost_N: Tensor, cap: float, alpha: float, *, exact: bool) -> list[float | None]:
+    """Return, for each replica, the largest threshold whose mean cost is below `cap` with confidence; None if none is.
+
+    Args:
+        look: every exit on examples of the training distribution.
+        cost_N: cost of answering at exit n, in the measure of the budget.
+        cap: of the mean budget.
+        alpha: error of the bound.
+        exact: the examples are the whole support.
+    """
+    chosen: list[float | None] = [None] * look.replicas
+    for threshold in THRESHOLDS:
+        for replica, cost_B in enumerate(cost_N[look.exit_RB(threshold).cpu()]):
+            if mean_bound(cost_B, cost_N, alpha, exact=exact) <= cap:
+                chosen[replica] = threshold
+    return chosen
+
+
+def _look_flops(job: Job, rule: HaltingRule) -> float:
+    """Return the FLOPs of computing every exit that the rule may choose, per example."""
+    prices = job.prices()
+    answers = prices.answer_N[-1:] if rule.kind == "last" else prices.answer_N
+    halts = prices.halt_N if rule.kind == "quantile" else ()
+    return prices.start + sum(prices.step_N) + sum(answers) + sum(halts)
+
+
+def _screen(look: Look, job: Job, alpha: float) -> dict[int, LineageLook]:
     """Return the replicas that even at their best threshold are clearly below the milestone."""
-    replicas, n = len(look.right_RNB), look.right_RNB.shape[2]
-    own = torch.full((replicas,), rule.threshold, device=look.right_RNB.device)
-    candidates = THRESHOLDS if assignment.budget.kind == "mean" and rule.kind != "last" else (rule.threshold,)
-    best_R = torch.stack([look.correct_R(torch.full_like(own, threshold)) for threshold in candidates]).amax(0)
-    accuracy = (look.correct_R(own) / n).tolist()
-    ceiling = [1.0 - accuracy_bound(n - int(best), n, alpha, exact=False) for best in best_R]
-    return {
-        row: LineageLook(accuracy[row], rule.threshold, reached=False)
-        for row in range(replicas)
-        if ceiling[row] < assignment.milestone
-    }
+    rule = job.prior.rule()
+    calibrated = job.assignment.budget.kind == "mean" and rule.kind != "last"
+    thresholds = THRESHOLDS if calibrated else (rule.threshold,)
+    best_R = torch.stack([look.correct_R(threshold) for threshold in thresholds]).amax(0).tolist()
+    own_R = look.correct_R(rule.threshold).tolist()
+    hopeless = {}
+    for row, (best, own) in enumerate(zip(best_R, own_R, strict=True)):
+        ceiling = 1.0 - accuracy_bound(look.n - best, look.n, alpha, exact=False)
+        if ceiling < job.assignment.milestone:
+            hopeless[row] = LineageLook(own / look.n, rule.threshold, reached=False)
+    return hopeless
 
 
-def _cost_N(model: ProgramModel, rule: HaltingRule, assignment: Assignment, positions: int, exits: int) -> Tensor:
+def _judge(look: Look, job: Job, alpha: float, *, exact: bool) -> list[LineageLook]:
+    budget, rule = job.assignment.budget, job.prior.rule()
+    fitting: list[float | None] = [rule.threshold] * look.replicas
+    if budget.kind == "mean":
+        fitting = calibrate(look, _cost_N(job, rule), budget.cap, alpha, exact=exact)
+    found = []
+    for row, fits in enumerate(fitting):
+        threshold = rule.threshold if fits is None else fits
+        correct = int(look.correct_R(threshold)[row])
+        bound = accuracy_bound(correct, look.n, alpha, exact=exact)
+        reached = fits is not None and bound >= job.assignment.milestone
+        found.append(LineageLook(correct / look.n, threshold, reached))
+    return found
+
+
+def _cost_N(job: Job, rule: HaltingRule) -> Tensor:
     """Return what answering at each exit that a look holds costs, in the measure of the budget."""
-    costs = cumulative_flops(model.prices(positions, exits), rule)
-    if assignment.budget.measure == "rollouts":
-        costs = tuple(float(index + 1) for index in range(exits))
+    costs = cumulative_flops(job.prices(), rule)
+    if job.assignment.budget.measure == "rollouts":
+        costs = tuple(float(index + 1) for index in range(job.exits))
     return torch.tensor(costs[-1:] if rule.kind == "last" else costs, dtype=torch.float64)
-
-
-def _judge(
-    look: Look, rule: HaltingRule, assignment: Assignment, cost_N: Tensor, alpha: float, *, exact: bool
-) -> list[LineageLook]:
-    replicas, n = len(look.right_RNB), look.right_RNB.shape[2]
-    fitting: list[float | None] = [rule.threshold] * replicas
-    if assignment.budget.kind == "mean":
-        fitting = calibrate(look, cost_N, assignment.budget.cap, alpha, exact=exact)
-    thresholds = [rule.threshold if threshold is None else threshold for threshold in fitting]
-    correct_R = look.correct_R(torch.tensor(thresholds, device=look.right_RNB.device)).tolist()
-    return [
-        LineageLook(
-            accuracy=correct_R[row] / n,
-            threshold=thresholds[row],
-            reached=fitting[row] is not None
-            and accuracy_bound(correct_R[row], n, alpha, exact=exact) >= assignment.milestone,
-        )
-        for row in range(replicas)
-    ]

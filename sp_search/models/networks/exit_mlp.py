@@ -22,8 +22,9 @@ class ExitMlpNetwork(ProgramModel):
         width: int,
         exits: int,
         halting: bool,
-        generator: Generator | None,
+        generator: Generator | None = None,
     ) -> None:
+        """Build it; without a generator the weights stay as torch made them, to be loaded over."""
         super().__init__()
         self.exits = exits
         self.answers = answers
@@ -41,8 +42,9 @@ class ExitMlpNetwork(ProgramModel):
                 bound = 1.7 / layer.in_features**0.5
                 layer.weight.uniform_(-bound, bound, generator=generator)
                 layer.bias.zero_()
-        for unit in self.halt_units or ():
-            unit.bias.fill_(-1.0)
+        for name, parameter in self.named_parameters():
+            if name.startswith("halt_units") and name.endswith("bias"):
+                parameter.fill_(-1.0)
 
     def start(self, x_BTC: Tensor) -> State:
         """Return the input, flattened: nothing is computed before exit 1."""

@@ -34,8 +34,9 @@ class RecallConvNetwork(ProgramModel):
         kernel: int,
         exits: int,
         halting: bool,
-        generator: Generator | None,
+        generator: Generator | None = None,
     ) -> None:
+        """Build it; without a generator the weights stay as torch made them, to be loaded over."""
         super().__init__()
         self.exits = exits
         self.kernel = kernel
@@ -71,7 +72,7 @@ class RecallConvNetwork(ProgramModel):
         return torch.tanh(self.cell[-1](causal_windows(hidden, self.kernel))), x_BTC
 
     def halt(self, state: State, exit_index: int) -> Tensor:
-        """Return halting logits_B: linear in the maximum over positions (a global signal: no reach bound holds for it)."""
+        """Return halting logits_B, linear in the maximum over positions: a global signal that no reach bounds."""
         if self.halt_features is None or self.halt_unit is None:
             return super().halt(state, exit_index)
         logit_B: Tensor = self.halt_unit(torch.relu(self.halt_features(state[0])).amax(dim=1)).squeeze(-1)

@@ -1,0 +1,100 @@
+"""Runner states on disk: tensors as safetensors, the rest as JSON with the tensors' SHA-256, written last.
+
+The JSON file is the mark of completion: a kill before it leaves an ignored tensor file, and a file that changed
+afterwards is refused, so that the state before it is used. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as bytes_from_tensors
+
+from sp_search.records import RunnerState
+
+KEEP = 2
+
+
+class CorruptCheckpointError(ValueError):
+    """A checkpoint's content is not what its recorded hash says."""
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file so that after a crash it is there as a whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def save_checkpoint(folder: Path, state: RunnerState, keep: int = KEEP) -> Path:
+    """Store a state as the newest of `folder`, keep `keep` in all, and return the path of its mark."""
+    folder.mkdir(parents=True, exist_ok=True)
+    marks = _marks(folder)
+    index = _index(marks[-1]) + 1 if marks else 0
+    tensors = bytes_from_tensors({name: array.contiguous() for name, array in state.arrays.items()})
+    mark = {"tensors_sha256": _sha256(tensors), "meta_sha256": _sha256(_canonical(state.meta)), "meta": state.meta}
+    path = folder / f"state-{index:06d}.json"
+    write_durably(path.with_suffix(".safetensors"), tensors)
+    write_durably(path, _canonical(mark))
+    for old in [*marks, path][:-keep]:
+        old.unlink(missing_ok=True)
+        old.with_suffix(".safetensors").unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(path: Path) -> RunnerState:
+    """Return the state whose mark is `path`.
+
+    Raises:
+        CorruptCheckpointError: a file is missing, unreadable or not what was written.
+    """
+    try:
+        mark = json.loads(path.read_bytes())
+        meta, content = mark["meta"], path.with_suffix(".safetensors").read_bytes()
+        found = _sha256(content), _sha256(_canonical(meta))
+        if found != (mark["tensors_sha256"], mark["meta_sha256"]):
+            raise CorruptCheckpointError(f"{path} does not hold what was written: its SHA-256 differs")
+        return RunnerState(arrays=tensors_from_bytes(content), meta=meta)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, SafetensorError) as error:
+        raise CorruptCheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def newest_good(folder: Path) -> RunnerState | None:
+    """Return the newest state of `folder` that is whole, or None when there is none."""
+    for path in reversed(_marks(folder)):
+        try:
+            return load_checkpoint(path)
+        except CorruptCheckpointError:
+            continue
+    return None
+
+
+def _marks(folder: Path) -> list[Path]:
+    """Return the marks of completion, oldest first."""
+    return sorted(folder.glob("state-*.json"), key=_index)
+
+
+def _index(path: Path) -> int:
+    return int(path.stem.removeprefix("state-"))
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True).encode()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

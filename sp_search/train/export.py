@@ -1,0 +1,88 @@
+"""A program as a folder: weights, configuration, a card, and a loader that needs torch and safetensors alone.
+
+The loader is the network's own source file under a minimal `ProgramModel` and a loop that really stops. A stranger's
+program is read here from JSON and safetensors; the `load.py` that it came with is never run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load_file
+from safetensors.torch import save as bytes_from_tensors
+from torch import Generator
+
+from sp_search.plugins import find
+from sp_search.pricing import HaltingRule
+from sp_search.program import Program, ProgramModel
+from sp_search.tasks.base import Shape
+from sp_search.train.checkpoint import write_durably
+
+if TYPE_CHECKING:
+    from sp_search.models.base import ModelSpec
+
+
+def export_program(folder: Path, program: Program, facts: dict[str, Any]) -> None:
+    """Write `model.safetensors`, `config.json`, `card.md` and `load.py`.
+
+    Args:
+        folder: made if missing; files of these names are replaced.
+        program: what to export; its network must come from a model part (`ModelSpec.build`).
+        facts: JSON values for the card and the configuration, such as accuracy, budget and mean FLOPs.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: part.detach().cpu().contiguous() for name, part in program.model.state_dict().items()}
+    rule = {"kind": program.rule.kind, "threshold": program.rule.threshold}
+    config = {**program.model.origin, "exits": program.exits, "rule": rule, "facts": facts}
+    write_durably(folder / "model.safetensors", bytes_from_tensors(weights))
+    write_durably(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+    write_durably(folder / "load.py", _network_source(program.model).encode())
+    write_durably(folder / "card.md", _card(program, facts).encode())
+
+
+def load_program(folder: Path) -> Program:
+    """Return the program of an exported folder, built from its configuration by the model part of this installation."""
+    config = json.loads((folder / "config.json").read_text())
+    spec: ModelSpec = find("models", config["model"]["kind"])(**config["model"])  # type: ignore[assignment]
+    shape, exits = Shape(**config["shape"]), int(config["exits"])
+    built = int(config["network"]["arguments"].get("exits", exits))
+    model = spec.build(shape, built, halting=config["halting"], generator=Generator())
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return Program(model.eval(), HaltingRule(**config["rule"]), exits)
+
+
+def _network_source(model: ProgramModel) -> str:
+    """Return the text of `load.py`: the template around the file in which the network's class stands."""
+    module = sys.modules[type(model).__module__]
+    lines = inspect.getsource(module).splitlines()
+    kept = [line for line in lines if not line.startswith(("from sp_search.", "from __future__"))]
+    template = files("sp_search.train").joinpath("standalone.py").read_text()
+    return template.replace("# NETWORK\n", "\n".join(kept) + "\n")
+
+
+def _card(program: Program, facts: dict[str, Any]) -> str:
+    shape = Shape(**program.model.origin["shape"])
+    rows = "\n".join(f"| {name} | {value} |" for name, value in {**program.model.origin["model"], **facts}.items())
+    flops_N = program.flops_N(shape.positions)
+    return f"""# A program found by sp_search
+
+It reads float32 (batch, {shape.positions}, {shape.channels}) and answers logits (batch, {shape.answers}, {shape.classes}).
+It stops by the rule `{program.rule.kind}` after at most {program.exits} exits, having spent {flops_N[0]:,.0f} to
+{flops_N[-1]:,.0f} FLOPs per example.
+
+```python
+from load import load
+
+program = load()
+answer = program(x)
+```
+
+| fact | value |
+|---|---|
+{rows}
+"""

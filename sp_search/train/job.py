@@ -1,0 +1,137 @@
+"""The recipe of one level of one member: seeds, data, schedule, loss and prices as functions of the step, not of time.
+
+Training FLOPs are analytic: forward and backward cost 3 forward passes of everything that the loss reads, burn-in costs
+1, an optimiser step `OPTIMISER_FLOPS_PER_PARAMETER` a parameter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from sp_search.program import ProgramModel, unroll
+from sp_search.records import Assignment, derive_seed
+from sp_search.train.population import OPTIMISER_FLOPS_PER_PARAMETER, Layout, ReplicaLoss
+
+if TYPE_CHECKING:
+    from sp_search.models.base import ModelSpec
+    from sp_search.pricing import Prices
+    from sp_search.priors.base import SpeedPrior
+    from sp_search.tasks.base import Task
+    from sp_search.train.settings import TrainSettings
+
+LOSS_FLOPS_PER_LOGIT = 6.0  # a softmax and a logarithm
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same through one level of one member.
+
+    `fresh` lineages go through the recipe's warm-up; inherited ones begin after it.
+    """
+
+    assignment: Assignment
+    study_seed: int
+    task: Task
+    spec: ModelSpec
+    prior: SpeedPrior
+    settings: TrainSettings
+    model: ProgramModel
+    layout: Layout
+    exits: int
+    fresh: bool
+    device: str
+
+    def seed(self, *purpose: object) -> int:
+        """Return a seed for a purpose within this member's visit of this level."""
+        at = self.assignment
+        return derive_seed(self.study_seed, at.member, at.visit, at.level, *purpose)
+
+    def progress(self, step: int) -> float:
+        """Return the share of the recipe that is done after `step` optimiser steps."""
+        begun = 0.0 if self.fresh else self.prior.warmup_share()
+        return begun + (1.0 - begun) * step / self.settings.steps
+
+    def trains_halting(self, step: int) -> bool:
+        """Whether the loss of this step reads the halting unit."""
+        return self.prior.uses_halting() and self.progress(step) >= self.prior.warmup_share()
+
+    def may_stop(self, step: int) -> bool:
+        """Whether a lineage that is good enough may stop after `step` steps.
+
+        A recipe that trains halting under a max budget runs to its end: nothing but the loss asks it to spend less.
+        Under a mean budget it may stop once halting trains, as the cap is a part of what must be met.
+        """
+        if self.assignment.budget.kind == "max" and self.prior.uses_halting():
+            return step >= self.settings.steps
+        return self.progress(step) >= self.prior.warmup_share()
+
+    def learning_rate(self, step: int) -> float:
+        """Return the step size: a linear rise for fresh lineages, a linear fall after `decay_from`."""
+        settings, progress = self.settings, self.progress(step)
+        rate = settings.learning_rate
+        if self.fresh and step + 1 < settings.warmup_steps:
+            rate *= (step + 1) / settings.warmup_steps
+        if progress > settings.decay_from:
+            fallen = (progress - settings.decay_from) / (1.0 - settings.decay_from)
+            rate *= 1.0 - fallen * (1.0 - settings.decay_to)
+        return rate
+
+    def slice_data(self, lineages: list[int], first: int, steps: int) -> tuple[Tensor, Tensor]:
+        """Return x_SRBTC and y_SRBT: every lineage's own examples for the S = `steps` steps from `first` on."""
+        batch, distribution = self.settings.batch, self.task.distributions()[0]
+        xs, ys = [], []
+        for lineage in lineages:
+            generator = Generator().manual_seed(self.seed(lineage, "train", first))
+            drawn = self.task.sample(steps * batch, distribution, "train", generator)
+            xs.append(drawn.x_BTC.reshape(steps, batch, *drawn.x_BTC.shape[1:]))
+            ys.append(drawn.y_BT.reshape(steps, batch, *drawn.y_BT.shape[1:]))
+        return torch.stack(xs, dim=1).to(self.device), torch.stack(ys, dim=1).to(self.device)
+
+    def burn_ins(self, first: int, steps: int) -> list[int]:
+        """Return for each step how many rollouts, 1..2N-1 or none, run first without gradient, common to all replicas.
+
+        With halting it belongs to the warm-up alone: a halting distribution counts rollouts from the start.
+        """
+        if self.exits == 1 or not self.model.shares_weights:
+            return [0] * steps
+        generator = Generator().manual_seed(self.seed("burn_in", first))
+        drawn = (torch.rand(steps, generator=generator) < self.settings.burn_in).tolist()
+        lengths = torch.randint(1, 2 * self.exits, (steps,), generator=generator).tolist()
+        return [
+            length if on and not self.trains_halting(first + index) else 0
+            for index, (on, length) in enumerate(zip(drawn, lengths, strict=True))
+        ]
+
+    def loss(self, step: int, burn_in: int) -> ReplicaLoss:
+        """Return the loss of one replica at this step."""
+        halting, last_only = self.trains_halting(step), not self.prior.needs_every_exit()
+        state = {"progress": self.progress(step)}
+
+        def replica_loss(model: ProgramModel, x_BTC: Tensor, y_BT: Tensor) -> Tensor:
+            def batch_loss(logits_BTV: Tensor) -> Tensor:
+                return functional.cross_entropy(logits_BTV.movedim(-1, 1), y_BT, reduction="none").flatten(1).mean(1)
+
+            exits = unroll(model, x_BTC, exits=self.exits, halting=halting, burn_in=burn_in, last_only=last_only)
+            return self.prior.loss(exits, batch_loss, state)[0]
+
+        return replica_loss
+
+    def step_flops(self, step: int, burn_in: int) -> float:
+        """Return the FLOPs of one optimiser step of one replica."""
+        shape = self.task.shape()
+        prices = self.prices()
+        answers = prices.answer_N if self.prior.needs_every_exit() else prices.answer_N[-1:]
+        forward = prices.start + sum(prices.step_N) + sum(answers)
+        forward += sum(prices.halt_N) if self.trains_halting(step) else 0.0
+        forward += LOSS_FLOPS_PER_LOGIT * shape.answers * shape.classes * len(answers)
+        per_example = 3 * forward + burn_in * prices.step_N[0]
+        return self.settings.batch * per_example + OPTIMISER_FLOPS_PER_PARAMETER * sum(self.layout.sizes)
+
+    def prices(self) -> Prices:
+        """Return the analytic prices of the network at this level."""
+        return self.spec.prices(self.task.shape(), self.exits, halting=self.prior.uses_halting())
