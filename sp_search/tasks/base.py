@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Draw = Literal["train", "validation", "verification", "sealed"]
 
+LARGEST_SUPPORT = 65_536
+"""Up to so many inputs a distribution is enumerated instead of sampled."""
+
 
 class Batch(NamedTuple):
     """Inputs and labels: x_BTC float32, y_BT int64 (T positions answered; T_y may differ from T of x)."""
