@@ -1,0 +1,307 @@
+"""Studies: what is read, what is refused, and in which words."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sp_search import yaml_strict
+from sp_search.errors import StudyError
+from sp_search.study import MOST_ENUMERATED, load_cluster, load_study, study_schema
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+GOOD = """\
+name: small
+task: {kind: prefix_sums, bits: 5}
+model: {kind: recall_conv, width: 8}
+scheduler: {kind: annealing, axis: rollouts, budget: max}
+"""
+
+
+@pytest.fixture
+def problems(tmp_path):
+    """Return the problems of a study's text, without the folder it lies in."""
+
+    def read(text, **options):
+        file = tmp_path / "study.yaml"
+        file.write_text(text, encoding="utf-8")
+        try:
+            load_study(file, **options)
+        except StudyError as error:
+            return [problem.replace(f"{tmp_path}/", "") for problem in error.problems]
+        return []
+
+    return read
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Return a study from its text."""
+
+    def read(text=GOOD, **options):
+        file = tmp_path / "study.yaml"
+        file.write_text(text, encoding="utf-8")
+        return load_study(file, **options)
+
+    return read
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_a_shipped_study_is_valid_and_the_schema_accepts_it(file):
+    load_study(file)
+    jsonschema.validate(yaml_strict.load(file.read_text()).data, study_schema())
+
+
+def test_the_committed_schema_is_current():
+    assert json.loads((ROOT / "schema" / "study.schema.json").read_text()) == study_schema(), "run `make schema`"
+
+
+def test_the_shipped_cluster_is_valid():
+    assert load_cluster(ROOT / "clusters" / "local.yaml").address == "local"
+
+
+def test_a_cluster_refuses_what_it_does_not_know(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("adress: local\ncpus: two\n")
+    with pytest.raises(StudyError) as caught:
+        load_cluster(file)
+    unknown, mistyped = caught.value.problems
+    assert "c.yaml:1: adress: unknown key. Did you mean 'address'?" in unknown
+    assert 'c.yaml:2: cpus: got "two"' in mistyped
+
+
+def test_defaults_are_those_of_the_design(study):
+    got = study()
+    assert (got.seed, got.milestones, got.population.replicas, got.population.members) == (0, [0.99], 5, [{}])
+    assert (got.selection.confidence, got.selection.gates, got.selection.n) == (0.99, ["iid"], 8192)
+    assert got.verdict.lineages_to_fail == 5
+    assert got.tracking.uri == "sqlite:///mlflow.db"
+    assert got.limits.failures == 10
+
+
+@pytest.mark.parametrize(
+    ("rate", "chance", "lineages"), [(0.5, 0.05, 5), (0.5, 0.5, 1), (0.5, 0.25, 2), (0.9, 0.05, 2)]
+)
+def test_lineages_to_fail_is_the_least_number_that_makes_a_false_failure_rare(study, rate, chance, lineages):
+    text = GOOD + f"verdict: {{min_pass_rate: {rate}, false_negative: {chance}}}\n"
+    assert study(text).verdict.lineages_to_fail == lineages
+
+
+def test_resolving_a_study_and_reading_it_again_changes_nothing(study):
+    text = GOOD + "population: {members: [{}, {width: 12, kernel: 3}]}\ntrain: {learning_rate: 1e-3}\n"
+    first = study(text)
+    again = study(first.dump_yaml())
+    assert again.resolved() == first.resolved()
+    assert again.member_models() == first.member_models()
+    assert [again.train_settings(one) for one in again.member_models()] == [
+        first.train_settings(one) for one in first.member_models()
+    ]
+    json.dumps(first.resolved(), allow_nan=False)
+
+
+def test_a_members_overrides_build_its_model(study):
+    models = study(GOOD + "population: {members: [{width: 12}, {kernel: 3}]}\n").member_models()
+    assert [(one.width, one.kernel) for one in models] == [(12, 2), (8, 3)]
+
+
+def test_the_studys_own_recipe_wins_over_the_models(study):
+    got = study(GOOD + "train: {steps: 7}\n")
+    settings = got.train_settings(got.model)
+    assert settings.steps == 7
+    recipe = got.model.train_defaults()
+    assert {key: getattr(settings, key) for key in recipe if key != "steps"} == {
+        k: v for k, v in recipe.items() if k != "steps"
+    }
+
+
+def test_every_problem_comes_at_once_with_its_line_and_path(problems):
+    found = problems("""\
+name: a/b
+sed: 1
+task: {kind: prefix_sum}
+model:
+  kind: recall_conv
+  width: yes
+  widht: 3
+prior: {kind: ponder_nets}
+scheduler: {kind: annealing, axis: rollouts, budget: both}
+population: {members: [], replicas: true}
+train: {step: 3, steps: "7"}
+""")
+    starts = [
+        "study.yaml:1: name: got",
+        "study.yaml:2: sed: unknown key. Did you mean 'seed'?",
+        "study.yaml:3: task.kind: no tasks plug-in is named 'prefix_sum'. Did you mean 'prefix_sums'?",
+        'study.yaml:6: model.width: got "yes", a text: it should be a valid integer',
+        "study.yaml:7: model.widht: unknown key. Did you mean 'width'?",
+        "study.yaml:8: prior.kind: no priors plug-in is named 'ponder_nets'. Did you mean 'ponder_net'?",
+        "study.yaml:9: scheduler.budget: got \"both\": it should be 'max' or 'mean'",
+        "study.yaml:10: population.members: got []",
+        "study.yaml:10: population.replicas: got true",
+        'study.yaml:11: train.steps: got "7"',
+        "study.yaml:11: train.step: unknown key. Did you mean 'steps'?",
+    ]
+    assert len(found) == len(starts)
+    for problem, start in zip(found, starts, strict=True):
+        assert problem.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("seed: -1", "seed: got -1"),
+        ("seed: 1.0", "seed: got 1.0"),
+        ("seed: true", "seed: got true"),
+        ("seed: 0123", "seed: got 0123"),
+        ("seed: 12:30:00", 'seed: got "12:30:00"'),
+        ("seed: 2020-01-01", 'seed: got "2020-01-01"'),
+        ("seed: no", 'seed: got "no"'),
+        ("seed: 1_000", 'seed: got "1_000"'),
+        ("seed: 1e400", "seed: got 1e400, numbers must be finite"),
+        ("seed: .nan", "seed: got .nan, numbers must be finite"),
+        ("limits: {seconds: .inf}", "limits.seconds: got .inf"),
+        ("limits: {seconds: 0}", "limits.seconds: got 0"),
+        ("limits: {trials: 1.5}", "limits.trials: got 1.5"),
+        ("verdict: {min_pass_rate: 1}", "verdict.min_pass_rate: got 1"),
+        ("resources: {gpu: 1.5}", "resources.gpu: got 1.5"),
+        ("resources: {cpu: true}", "resources.cpu: got true"),
+        ("milestones: []", "milestones: got []"),
+        ("milestones: [0.9, 0.9]", "milestones: got [0.9, 0.9]: they should ascend"),
+        ("milestones: [1.5]", "milestones.0: got 1.5"),
+        ("audits: [{kind: planted}]", "audits.0.kind: no audits plug-in is named 'planted'"),
+        ("audits: [planted]", 'audits.0: got "planted": it should be a mapping with a kind'),
+        ("selection: {gates: [longer]}", "selection.gates.0: 'longer' is a report, never a gate"),
+        ("selection: {gates: [iid, idd]}", "selection.gates.1: task prefix_sums has no distribution 'idd'"),
+        ("selection: {gates: [iid, iid]}", "selection.gates.1: 'iid' is listed twice"),
+        ("population: {members: [{width: 8}, {}]}", "population.members.1: the same configuration as member 0"),
+        ("population: {members: [{wdith: 8}]}", "population.members.0.wdith: unknown key. Did you mean 'width'?"),
+        ("population: {members: [{kind: exit_mlp}]}", 'population.members.0.kind: got "exit_mlp"'),
+        ("tracking: {uri: 'file:///etc'}", 'tracking.uri: got "file"'),
+        ("tracking: {uri: mlruns}", 'tracking.uri: got "mlruns"'),
+        ("tracking: {uri: 'http://'}", "tracking.uri: got"),
+        ("tracking: {uri: 'https://me:secret@host'}", "tracking.uri: it holds a password"),
+    ],
+)
+def test_a_bad_value_is_refused_with_what_was_got(problems, lines, expected):
+    assert problems(GOOD + lines + "\n")[0].startswith(f"study.yaml:5: {expected}")
+
+
+def test_a_secret_is_never_repeated(problems):
+    assert "secret" not in "".join(problems(GOOD + "tracking: {uri: 'https://me:secret@host'}\n"))
+
+
+@pytest.mark.parametrize("name", ["../../x", "a b", "''", "x" * 65, "é", '"a\\nb"', '"a\\0b"', "..", "[a]", "no"])
+def test_a_name_is_a_plain_word(problems, name):
+    found = problems(GOOD.replace("small", name))
+    assert found == [] if name == "no" else found[0].startswith("study.yaml:1: name: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "study.yaml:1: the file is empty"),
+        ("# nothing\n", "study.yaml:1: the file is empty"),
+        ("- a\n", 'study.yaml:1: got ["a"]: a study is a mapping'),
+        ("a: [\n", "study.yaml:2: not YAML"),
+        ("a: 1\na: 2\n", "study.yaml:2: a: written twice, on lines 1 and 2"),
+        ("a: &x 1\n", "study.yaml:1: a: anchors and aliases"),
+        ("a: *x\n", "study.yaml:1: a: anchors and aliases"),
+        ("a: !!python/object/apply:os.system ['true']\n", "study.yaml:1: a: got the tag"),
+        ("a: 1\n---\nb: 2\n", "study.yaml:2: a second document begins"),
+        ("? [1]\n: 2\n", "study.yaml:1: got a nested key"),
+        ("1: 2\n", "study.yaml:1: got the key 1"),
+        ("[" * 50_000, "study.yaml:1: 0.0"),
+        ("a: " + "9" * 5_000, "study.yaml:1: a: got a huge number"),
+        ("a: " + "x" * 300_000, "study.yaml:1: got 200,001 characters"),
+        ("a: \x00\n", "study.yaml:1: not YAML"),
+    ],
+)
+def test_what_is_no_plain_document_is_refused_in_one_line(problems, text, expected):
+    assert any(problem.startswith(expected) for problem in problems(text))
+
+
+def test_a_file_that_cannot_be_read_is_a_bad_study(tmp_path):
+    for path in (tmp_path, tmp_path / "none.yaml"):
+        with pytest.raises(StudyError, match="cannot be read"):
+            load_study(path)
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xff\n")
+    with pytest.raises(StudyError, match="cannot be read"):
+        load_study(tmp_path / "latin.yaml")
+
+
+def test_overrides_are_applied_before_validation_and_cited(problems, study):
+    got = study(overrides=["task.bits=7", "population.members=[{width: 4}]", "population.members.0.width=6"], seed=3)
+    assert (got.task.bits, got.population.members, got.seed) == (7, [{"width": 6}], 3)
+    assert study(overrides=["train.learning_rate=1e-3"]).train.learning_rate == 1e-3
+    assert problems(GOOD, overrides=["task.bits=no"])[0].startswith('--set task.bits=no: task.bits: got "no"')
+    assert problems(GOOD, overrides=["task.x.y=1"])[0].startswith("--set task.x.y=1: task.x: unknown key")
+    assert problems(GOOD, seed=-1)[0].startswith("--seed: seed: got -1")
+    assert len(problems(GOOD, overrides=["x", "=1", "seed=0123"])) == 3
+    assert (
+        "nothing at 'population.members.9'"
+        in problems(GOOD + "population: {members: [{}]}", overrides=["population.members.9.width=1"])[0]
+    )
+
+
+def test_an_axis_that_the_model_lacks_is_refused(problems):
+    assert problems(GOOD.replace("axis: rollouts", "axis: depth"))[0].startswith(
+        "study.yaml:4: scheduler.axis: model recall_conv has no axis 'depth'. Known: rollouts."
+    )
+
+
+def test_a_mean_budget_needs_a_program_that_halts(problems):
+    found = problems(GOOD.replace("budget: max", "budget: mean"))
+    assert found[0].startswith("study.yaml:4: scheduler.budget: a mean budget needs a program that halts")
+
+
+def test_a_gate_that_no_budget_can_pass_is_refused(problems):
+    found = problems(GOOD.replace("bits: 5", "bits: 41"), overrides=["milestones=[0.9]"])
+    assert "selection.gates: " not in found[0]
+    assert "'iid' needs 20 rollouts at reach 2 (proven), and the largest budget allows 16" in found[0]
+
+
+def test_a_milestone_beyond_the_data_is_refused_with_the_largest_it_can_certify(problems):
+    digits = GOOD.replace("prefix_sums, bits: 5", "digits").replace("recall_conv", "exit_mlp")
+    digits = digits.replace("axis: rollouts", "axis: depth")
+    assert problems(digits + "milestones: [0.94]\n") == []
+    (found,) = problems(digits + "milestones: [0.94, 0.999]\n")
+    assert found.startswith("study.yaml:5: milestones.1: got 0.999: 360 held-out examples of iid can certify 0.98")
+
+
+def test_an_enumerated_gate_can_certify_everything(problems):
+    assert problems(GOOD + "milestones: [1.0]\n") == []
+
+
+def test_what_counts_as_enumerated_is_what_training_enumerates():
+    from sp_search.train.evaluate import ENUMERATE_IN_VERIFICATION
+
+    assert MOST_ENUMERATED == ENUMERATE_IN_VERIFICATION
+
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**18), 10**18)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.from_regex(r"[a-z_]{2,8}", fullmatch=True), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(PLAIN)
+def test_what_is_dumped_is_loaded_unchanged(data):
+    if isinstance(data, dict) and not set(data) & {"null", "true", "false"}:
+        document = yaml_strict.load(yaml_strict.dump(data))
+        assert (document.data, document.problems) == (data, [])
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused_but_never_raises(text):
+    yaml_strict.load(text)
