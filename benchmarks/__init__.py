@@ -1,0 +1,5 @@
+"""The figures that the project quotes: one command each, seeds and intervals in the output, failures shown.
+
+`python -m benchmarks.quickstart`, `.prefix_growth`, `.longer`, `.addition`, `.overhead`; each writes its rows to
+`benchmarks/results/`.
+"""

@@ -1,0 +1,56 @@
+"""Addition under `ponder_net` with a price: exactness, executed rollouts, and whether they follow the need."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+from benchmarks.seeds import keep, run_seeds
+
+
+def describe(seed: int, lineage: dict[str, Any]) -> dict[str, Any]:
+    """Return one lineage's figures; what accuracy alone would hide is named."""
+    diagnostics, gates, compute = lineage["diagnostics"], lineage["gates"], lineage["compute"]
+    count = gates.get("iid")
+    return {
+        "seed": seed, "lineage": lineage["lineage"], "ended": lineage["ended"],
+        "exact_match": count["correct"] / count["n"] if count else diagnostics.get("validation_accuracy"),
+        "mean_rollouts": compute["rollouts"]["mean"] if compute else None,
+        "corr_need": diagnostics.get("corr_need"), "dead_halting": diagnostics.get("dead_halting"),
+        "unstable_after_halt": diagnostics.get("unstable_after_halt"),
+    }  # fmt: skip
+
+
+def reaches(row: dict[str, Any]) -> bool:
+    """Whether a lineage reaches all three figures with a halting unit that lives."""
+    return (
+        not row["dead_halting"]
+        and (row["exact_match"] or 0) >= 0.97
+        and (row["mean_rollouts"] or 9) <= 4.2
+        and (row["corr_need"] or 0) >= 0.7
+    )
+
+
+def main() -> None:
+    """Print one row a lineage, the study seeds that succeed, and the unstable and the dead apart."""
+    rows, successes = [], []
+    for run in run_seeds("addition_ponder.yaml", range(5)):
+        own = [describe(run["seed"], lineage) for event in run["measured"] for lineage in event["lineages"]]
+        rows += own
+        for row in own:
+            print(row)
+        program = run["result"]["program"] or {}
+        chosen = [row for row in own if row["lineage"] == program.get("lineage")]
+        successes.append(any(reaches(row) for row in chosen))
+    stable = [row for row in rows if (row["unstable_after_halt"] or 0) <= 0.01]
+    print(f"selected program reaches the figures in {sum(successes)} of {len(successes)} study seeds")
+    print(f"lineages: {sum(reaches(row) for row in rows)} of {len(rows)} reach them, of which")
+    print(f"  stable after the halt (<= 1 % change): {sum(reaches(row) for row in stable)} of {len(stable)}")
+    print(f"  dead halting: {sum(bool(row['dead_halting']) for row in rows)}")
+    means = [row["mean_rollouts"] for row in rows if row["mean_rollouts"]]
+    print(f"mean rollouts: median {median(means):.2f}, worst {max(means):.2f}")
+    keep("addition", {"rows": rows, "successes": successes})
+
+
+if __name__ == "__main__":
+    main()

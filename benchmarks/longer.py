@@ -1,0 +1,36 @@
+"""Trained on 17 bits, unrolled in proportion to length: how many strings of 128 bits come out right?"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+from benchmarks.seeds import keep, run_seeds
+
+STUDY: dict[str, Any] = {
+    "name": "prefix-longer",
+    "task": {"kind": "prefix_sums", "bits": 17, "longer_bits": 128},
+    "model": {"kind": "recall_conv", "width": 16},
+    "scheduler": {"kind": "rollout_growth", "start": 8.0, "stop": 12.0},
+    "population": {"members": [{}], "replicas": 5},
+    "train": {"steps": 1000},
+    "milestones": [0.99],
+}
+
+
+def main() -> None:
+    """Print one row a study seed and the median."""
+    rows = []
+    for run in run_seeds(STUDY, range(5)):
+        result = run["result"]
+        longer = (result.get("reports") or {}).get("longer")
+        found = result["budget"]["cap"] if result["met"] else None
+        rows.append({"seed": run["seed"], "rollouts_trained": found, "longer_128": longer, "seconds": run["seconds"]})
+        print(rows[-1])
+    values = [row["longer_128"]["value"] if row["longer_128"] else 0.0 for row in rows]
+    print(f"128 bits: median {median(values):.4f}, worst {min(values):.4f} over {len(values)} seeds")
+    keep("longer", {"rows": rows, "median": median(values), "worst": min(values)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""A runner whose answers come from a table: importable in Ray's workers, without torch, and touchy about its state.
+
+Its state is a chain of hashes over every slice that it ran and inherited, and the chain decides who passes: a slice that
+is lost, repeated or inherited from the wrong visit changes the answer.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+from sp_search.records import (
+    Assignment,
+    Budget,
+    Count,
+    LevelSpace,
+    LineageMeasurement,
+    Measured,
+    Member,
+    Population,
+    RunnerState,
+    derive_seed,
+)
+from sp_search.schedulers.base import BudgetScheduler, Terms
+from sp_search.search import Append, Search
+from sp_search.tune.actor import RunnerRecipe
+
+
+class TableRunner:
+    def __init__(self, least=5.0, rate=0.7, slices=3, seconds=0.0, log=None, faults=None):
+        self.least, self.rate, self.slices, self.seconds = least, rate, slices, seconds
+        self.log, self.faults = log and Path(log), faults or {}
+
+    def begin(self, assignment: Assignment, inherited: RunnerState | None) -> RunnerState:
+        chain = inherited.meta["chain"] if inherited else "fresh"
+        return RunnerState(meta={"chain": chain, "slices": 0})
+
+    def step(self, assignment: Assignment, state: RunnerState) -> tuple[RunnerState, Measured | None]:
+        done = state.meta["slices"]
+        if done == self.slices:
+            return state, self._measure(assignment, state.meta["chain"])
+        self._write(assignment, done)
+        self._fault(assignment, done)
+        time.sleep(self.seconds)
+        chain = hashlib.sha256(f"{state.meta['chain']}/{assignment.visit}/{done}".encode()).hexdigest()
+        state = RunnerState(meta={"chain": chain, "slices": done + 1})
+        return state, self._measure(assignment, chain) if done + 1 == self.slices else None
+
+    def _measure(self, assignment: Assignment, chain: str) -> Measured:
+        cap = assignment.budget.cap
+        lineages = []
+        for lineage, seed in zip(assignment.lineages, assignment.seeds, strict=True):
+            passes = cap >= self.least and derive_seed(seed, chain) % 1000 < 1000 * self.rate
+            lineages.append(
+                LineageMeasurement(
+                    lineage=lineage,
+                    seed=seed,
+                    ended="reached" if passes else "exhausted",
+                    train_steps=self.slices,
+                    gates={"table": Count(correct=1, n=1, exact=True)} if passes else {},
+                    max_available_flops=cap,
+                    parameters=0,
+                    serial_depth=0,
+                )
+            )
+        return Measured(
+            member=assignment.member,
+            visit=assignment.visit,
+            level=assignment.level,
+            attempt=assignment.attempt,
+            lineages=lineages,
+            training_flops=cap * len(lineages),
+            verification_flops=0.0,
+        )
+
+    def _write(self, assignment: Assignment, done: int) -> None:
+        if self.log is not None:
+            row = {"pid": os.getpid(), "slice": done, **assignment.model_dump(include={"member", "visit", "attempt"})}
+            with self.log.open("a") as file:
+                file.write(json.dumps({**row, "cap": assignment.budget.cap, "lineages": assignment.lineages}) + "\n")
+
+    def _fault(self, assignment: Assignment, done: int) -> None:
+        """Do what `faults` says of an attempt, in its second slice: a signal's name, or raise."""
+        fault = self.faults.get(str(assignment.attempt)) if done == 1 else None
+        if fault == "raise":
+            raise ZeroDivisionError("in the member's own code")
+        if fault is not None:
+            os.kill(os.getpid(), getattr(signal, fault))
+
+
+def build(device: str, **arguments) -> TableRunner:
+    return TableRunner(**arguments)
+
+
+def recipe(**arguments) -> RunnerRecipe:
+    return RunnerRecipe(factory="table_runner:build", arguments=arguments)
+
+
+def new_search(
+    scheduler: BudgetScheduler, append: Append | None = None, *, members: int = 2, replicas: int = 3, levels: int = 8
+) -> Search:
+    """A search over caps 1, 2, ... of which member 1 fits all but the largest."""
+    space = LevelSpace(kind="max", measure="rollouts", axis="rollouts", caps=[float(cap) for cap in range(1, levels + 1)])
+    budgets = [Budget(kind="max", measure="rollouts", cap=cap, axis={"rollouts": int(cap)}) for cap in space.caps]
+    population = Population(
+        members=[
+            Member(member=index, config={}, budgets=[*budgets[:-1], None] if index == 1 else list(budgets))
+            for index in range(members)
+        ],
+        replicas=replicas,
+    )
+    return Search(scheduler, space, population, Terms(seed=0, milestones=[1.0]), 0.99, append)
+
+
+def _shim():  # temporary: until store and checkpoint agree
+    import sp_search.train.checkpoint as c
+
+    if not hasattr(c, "save_checkpoint"):
+        def save_checkpoint(path, state):
+            found = c.latest_good(path)
+            c.save(path, found[0] + 1 if found else 0, state)
+
+        c.save_checkpoint = save_checkpoint
+        c.newest_good = lambda path: (c.latest_good(path) or (0, None))[1]
+
+
+_shim()
