@@ -71,7 +71,8 @@ def _card(program: Program, facts: dict[str, Any]) -> str:
     flops_N = program.flops_N(shape.positions)
     return f"""# A program found by sp_search
 
-It reads float32 (batch, {shape.positions}, {shape.channels}) and answers logits (batch, {shape.answers}, {shape.classes}).
+It reads float32 (batch, {shape.positions}, {shape.channels}) and answers logits
+(batch, {shape.answers}, {shape.classes}).
 It stops by the rule `{program.rule.kind}` after at most {program.exits} exits, having spent {flops_N[0]:,.0f} to
 {flops_N[-1]:,.0f} FLOPs per example.
 
