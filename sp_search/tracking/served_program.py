@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 
-class ServedProgram(PythonModel):  # type: ignore[misc]
+class ServedProgram(PythonModel):
     """Loads `program/load.py` from the artifacts and runs what its `load()` returns."""
 
     def load_context(self, context: Any) -> None:
