@@ -95,7 +95,7 @@ class Task(Plugin):
 
     def enumerate(self, distribution: str) -> Batch:
         """Return every input of a finite uniform support once."""
-        raise NotImplementedError(f"{type(self).__name__} has no finite support to enumerate")
+        raise NotImplementedError(f"{self.kind_name()} has no finite uniform support for '{distribution}' to enumerate")
 
     def held_out(self, draw: Draw) -> int | None:
         """Return how many examples of finite data this draw has, or None when examples are generated without end."""
