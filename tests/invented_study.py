@@ -11,8 +11,8 @@ from sp_search.records import (
     Capacity,
     Count,
     LevelSpace,
-    LineageMeasurement,
     LimitReached,
+    LineageMeasurement,
     Measured,
     Member,
     MemberLost,
@@ -130,7 +130,14 @@ def result_of(search: Search, name: str) -> dict[str, Any]:
             "program": {"model": "recall_conv", "member": selection.member, "lineage": 0, "visit": selection.visit}
             | {**search.state.population.members[selection.member].config},
             "budget": selection.budget.model_dump(mode="json"),
-            "accuracy": {"value": 0.9995, "low": 0.9971, "high": 0.9999, "n": 8192, "exact": False, "distribution": "iid"},
+            "accuracy": {
+                "value": 0.9995,
+                "low": 0.9971,
+                "high": 0.9999,
+                "n": 8192,
+                "exact": False,
+                "distribution": "iid",
+            },
             "mean_flops_per_example": flops,
             "p95_flops_per_example": found.max_available_flops,
             "max_flops_per_example": found.max_available_flops,
@@ -150,7 +157,12 @@ def result_of(search: Search, name: str) -> dict[str, Any]:
     levels = [
         {"milestone": milestone, "level": row["level"], "cap": row["cap"], "lineages": row["tried"]}
         | {key: row[key] for key in ("passed", "undecided", "verdict")}
-        | {"pass_rate": row["passed"] / row["tried"], "low": 0.0, "high": row["pass_rate_high"], "visits": [row["visit"]]}
+        | {
+            "pass_rate": row["passed"] / row["tried"],
+            "low": 0.0,
+            "high": row["pass_rate_high"],
+            "visits": [row["visit"]],
+        }
         for row in sorted(visits, key=lambda row: row["cap"])
     ]
     return {
@@ -161,7 +173,9 @@ def result_of(search: Search, name: str) -> dict[str, Any]:
         "milestones": [answer],
         "levels": levels,
         "visits": visits,
-        "unsearched": [cap for level, cap in enumerate(caps) if level not in {one.level for one in search.state.history}],
+        "unsearched": [
+            cap for level, cap in enumerate(caps) if level not in {one.level for one in search.state.history}
+        ],
         "undecided": 0,
         "looks": search.looks,
         "search_flops": {**search.spent, "repeated": 0.0},

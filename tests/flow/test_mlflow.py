@@ -84,7 +84,11 @@ def test_a_study_is_a_parent_run_and_every_member_at_every_visit_a_child(
     curve = client.get_metric_history(parent.info.run_id, "budget_cap")
     assert [point.value for point in curve] == [outcome.level + 1 for outcome in search.state.history]
     assert parent.data.metrics["answer_cap"] == 5
-    assert {file.path for file in client.list_artifacts(parent.info.run_id)} >= {"result.json", "report.html", "study.yaml"}
+    assert {file.path for file in client.list_artifacts(parent.info.run_id)} >= {
+        "result.json",
+        "report.html",
+        "study.yaml",
+    }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mlartifacts", "mlflow.db", "study"]
 
 
@@ -114,7 +118,9 @@ def test_every_event_is_there_once_after_kills_and_resumes(uri: str, tmp_path: P
     folder.mkdir()
     lines = (whole / LEDGER_NAME).read_bytes().splitlines(keepends=True)
     for count in (1, 3, 4, 9, len(lines)):
-        (folder / LEDGER_NAME).write_bytes(b"".join(lines[:count]) + lines[min(count, len(lines) - 1)][:20] * (count < 9))
+        (folder / LEDGER_NAME).write_bytes(
+            b"".join(lines[:count]) + lines[min(count, len(lines) - 1)][:20] * (count < 9)
+        )
         if count == len(lines):
             shutil.copy(whole / "result.json", folder)
         assert Shipper(uri, "invented", folder).finish() == (0, "")
@@ -231,5 +237,7 @@ def test_the_command_for_the_browser_works_from_any_folder(tmp_path: Path, monke
     spaced.mkdir()
     monkeypatch.chdir(spaced)
     assert absolute_uri("sqlite:///mlflow.db") == f"sqlite:///{spaced}/mlflow.db"
-    assert ui_command("sqlite:///mlflow.db").endswith(f"ui --backend-store-uri 'sqlite:///{spaced}/mlflow.db' --port 5000")
+    assert ui_command("sqlite:///mlflow.db").endswith(
+        f"ui --backend-store-uri 'sqlite:///{spaced}/mlflow.db' --port 5000"
+    )
     assert ui_command("http://tracker:5000") == "http://tracker:5000"
