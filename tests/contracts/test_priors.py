@@ -78,9 +78,7 @@ def test_a_later_halt_shows_the_price_at_full_strength_right_after_the_warm_up(k
     share = prior.warmup_share()
     early, late = (exits_with(surely_at(index)) for index in (0, 2))
     before = [prior.loss(exits, batch_loss, {"progress": share - 1e-6})[0] for exits in (early, late)]
-    first, last = (
-        [prior.loss(exits, batch_loss, {"progress": p})[0] for exits in (early, late)] for p in (share, 1.0)
-    )
+    first, last = ([prior.loss(exits, batch_loss, {"progress": p})[0] for exits in (early, late)] for p in (share, 1.0))
     assert before[0] == before[1]
     assert first == last
     assert first[1] > first[0]

@@ -54,7 +54,9 @@ def runner(task=None, prior=None, model=None, settings=QUICK, gates=("iid",)):
     )
 
 
-def assignment(lineages=(0, 1, 2), cap=2, visit=0, milestone=0.9, kind="max", measure="rollouts", axis=None, config=None):
+def assignment(
+    lineages=(0, 1, 2), cap=2, visit=0, milestone=0.9, kind="max", measure="rollouts", axis=None, config=None
+):
     return Assignment(
         member=1,
         visit=visit,
@@ -134,9 +136,7 @@ def test_a_lineage_trains_alone_as_it_does_among_siblings():
     together, alone = assignment(lineages=(0, 1, 2)), assignment(lineages=(1,))
     several, _ = run.step(together, run.begin(together, None))
     single, _ = run.step(alone, run.begin(alone, None))
-    torch.testing.assert_close(
-        several.arrays["weights_RP"][1], single.arrays["weights_RP"][0], atol=1e-4, rtol=1e-3
-    )
+    torch.testing.assert_close(several.arrays["weights_RP"][1], single.arrays["weights_RP"][0], atol=1e-4, rtol=1e-3)
 
 
 def test_a_lineage_that_stops_being_finite_ends_alone_and_keeps_its_last_finite_weights():
@@ -173,7 +173,7 @@ def test_a_deeper_network_inherits_the_blocks_that_it_shares():
     shallow, deep = (assignment(cap=n, axis={"depth": n}) for n in (1, 2))
     before, _ = run.step(shallow, run.begin(shallow, None))
     after = run.begin(deep, before)
-    named = {name: shape for name, shape in after.meta["parameters"]}
+    named = dict(after.meta["parameters"])
     assert "blocks.1.weight" in named
     program_before, program_after = run.program(shallow, before, 0), run.program(deep, after, 0)
     assert torch.equal(program_before.model.blocks[0].weight, program_after.model.blocks[0].weight)

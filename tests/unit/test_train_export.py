@@ -1,0 +1,71 @@
+"""An exported program answers alone as it does inside."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Generator
+
+from sp_search.compute.stopping import execute
+from sp_search.models.exit_mlp import ExitMlp
+from sp_search.models.recall_conv import RecallConv
+from sp_search.pricing import HaltingRule
+from sp_search.program import Program
+from sp_search.tasks.base import Shape
+from sp_search.train.export import export_program, load_program
+
+torch.set_num_threads(1)
+ALONE = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "sp_search":
+            raise ImportError("sp_search is not here")
+sys.meta_path.insert(0, Absent())
+sys.path.insert(0, sys.argv[1])
+import torch
+from load import load
+given = torch.load("given.pt")
+answer, exit_B = load().run(given["x"])
+assert torch.equal(load()(given["x"]), answer)
+torch.save({"answer": answer, "exit_B": exit_B}, "found.pt")
+assert "sp_search" not in sys.modules
+"""
+CASES = {
+    "recall_last": (RecallConv(width=4), Shape(6, 2, 6, 2), HaltingRule("last")),
+    "recall_quantile": (RecallConv(width=4, layers=3, kernel=3), Shape(6, 2, 6, 2), HaltingRule("quantile", 0.4)),
+    "mlp_quantile": (ExitMlp(width=6), Shape(3, 2, 1, 5), HaltingRule("quantile", 0.4)),
+    "mlp_confidence": (ExitMlp(width=6), Shape(3, 2, 1, 5), HaltingRule("confidence", 0.35)),
+}
+
+
+def example(case):
+    spec, shape, rule = CASES[case]
+    halting = rule.kind == "quantile"
+    model = spec.build(shape, 3, halting=halting, generator=Generator().manual_seed(1))
+    x_BTC = 2 * torch.randn(9, shape.positions, shape.channels, generator=Generator().manual_seed(2))
+    return Program(model, rule, 3), x_BTC
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_loader_needs_torch_and_safetensors_alone_and_stops_where_the_program_does(case, tmp_path):
+    program, x_BTC = example(case)
+    export_program(tmp_path / "program", program, {"accuracy": 0.5})
+    torch.save({"x": x_BTC}, tmp_path / "given.pt")
+    subprocess.run([sys.executable, "-c", ALONE, str(tmp_path / "program")], check=True, cwd=tmp_path)
+    found, ran = torch.load(tmp_path / "found.pt"), execute(program, x_BTC)
+    assert torch.equal(found["exit_B"], ran.exit_B)
+    torch.testing.assert_close(found["answer"], ran.answer_BTV)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_program_comes_back_as_it_was(case, tmp_path):
+    program, x_BTC = example(case)
+    export_program(tmp_path, program, {"accuracy": 0.5})
+    loaded = load_program(tmp_path)
+    assert (loaded.rule, loaded.exits) == (program.rule, program.exits)
+    assert torch.equal(execute(loaded, x_BTC).answer_BTV, execute(program, x_BTC).answer_BTV)
+    positions = x_BTC.shape[1]
+    assert loaded.flops_N(positions) == program.flops_N(positions)
+    assert "| accuracy | 0.5 |" in (tmp_path / "card.md").read_text()
