@@ -14,6 +14,9 @@ from sp_search.search import Search
 from sp_search.selection import accuracy_interval, alpha_of_look, mean_interval
 from sp_search.study import Study
 
+UNSTABLE_SHARE = 0.01
+"""Share of right answers that may change after the halt before the report names it."""
+
 
 class Remeasured(NamedTuple):
     """A selected program measured again on fresh draws, so that its figures are free of the luck that selected it."""
@@ -74,7 +77,7 @@ def _milestone(study: Study, plan: Plan, search: Search, milestone: float, chose
         "milestone": milestone,
         "met": True,
         "program": chosen.program,
-        "budget": chosen.selection.budget.model_dump(mode="json"),
+        "budget": {**chosen.selection.budget.model_dump(mode="json"), "cap": _found_cap(search, milestone)},
         "minimum": minimum,
         "accuracy": gates[study.selection.gates[0]],
         "gates": gates,
@@ -87,7 +90,26 @@ def _milestone(study: Study, plan: Plan, search: Search, milestone: float, chose
         "parameters": chosen.found.parameters,
         "reports": chosen.reports,
         "diagnostics": chosen.found.diagnostics,
+        "warnings": halting_warnings(chosen.found),
     }
+
+
+def halting_warnings(lineage: LineageMeasurement) -> list[str]:
+    """Say what accuracy hides about a program's halting; an empty list when nothing speaks against it."""
+    seen = lineage.diagnostics
+    warnings = []
+    if seen.get("dead_halting"):
+        warnings.append("dead halting: it runs to its last exit on every input, so its halting unit decides nothing")
+    unstable = seen.get("unstable_after_halt")
+    if unstable is not None and unstable > UNSTABLE_SHARE:
+        warnings.append(
+            f"unstable after the halt: {unstable:.1%} of its right answers would turn wrong at a later exit, "
+            "so the moment of halting carries a part of the answer"
+        )
+    mean, need = seen.get("mean_exit"), seen.get("mean_need")
+    if mean is not None and need is not None and mean < need and lineage.gates:
+        warnings.append(f"it halts at {mean:.2f} on average, before the {need:.2f} that knowing the answer locally needs")
+    return warnings
 
 
 def _minimum(study: Study, plan: Plan, search: Search, milestone: float, chosen: Remeasured | None) -> dict[str, Any]:
@@ -96,7 +118,7 @@ def _minimum(study: Study, plan: Plan, search: Search, milestone: float, chosen:
     `proven`: the task proves that no program of this family passes below `low`. `statistical`: the levels below `low`
     failed, and each excludes only pass rates above its bound. `none`: nothing speaks against the budgets below.
     """
-    high = None if chosen is None else chosen.selection.budget.cap
+    high = None if chosen is None else _found_cap(search, milestone)
     proven = _proven_low(study, plan, milestone)
     failed = [
         row
@@ -117,6 +139,12 @@ def _minimum(study: Study, plan: Plan, search: Search, milestone: float, chosen:
         )
         return {"low": statistical, "high": high, "basis": "statistical", "text": text}
     return {"low": None, "high": high, "basis": "none", "text": "no smaller budget was tried to a verdict"}
+
+
+def _found_cap(search: Search, milestone: float) -> float:
+    """Return the least cap that a verified program fits: C := min(C, cost found)."""
+    levels = [outcome.found_level for outcome in search.outcomes(milestone) if outcome.found_level is not None]
+    return search.state.space.caps[min(levels)]
 
 
 def _proven_low(study: Study, plan: Plan, milestone: float) -> float | None:
