@@ -7,9 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sp_search.api import Result, load, run
+    from sp_search.api import Result, load, resume, run
 
-__all__ = ["Result", "load", "run"]
+__all__ = ["Result", "load", "resume", "run"]
 
 try:
     __version__ = version("sp_search")

@@ -93,8 +93,17 @@ def _reports(study: Study, program: Program) -> dict[str, Any]:
     return reports
 
 
-def write_program(folder: Path, study: Study, program: Program, entry: dict[str, Any]) -> None:
+def write_program(folder: Path, program: Program, payload: dict[str, Any]) -> None:
     """Write `program/`: weights, config, card, and a loader that needs torch and safetensors alone."""
-    from sp_search.train.checkpoint import export_program
+    from sp_search.train.export import export_program
 
-    export_program(folder / "program", program, study, entry)
+    accuracy, mean = payload["accuracy"], payload["mean_flops_per_example"]
+    facts = {
+        "study": payload["name"],
+        "study seed": payload["seed"],
+        "milestone met": payload["milestone"],
+        "accuracy": f"{accuracy['value']:.4f} [{accuracy['low']:.4f}, {accuracy['high']:.4f}] on {accuracy['distribution']}",
+        "mean FLOPs per example": f"{mean['value']:.0f} [{mean['low']:.0f}, {mean['high']:.0f}]",
+        "parameters": payload["parameters"],
+    }
+    export_program(folder / "program", program, facts)

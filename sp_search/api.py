@@ -177,7 +177,7 @@ def export(folder: str | Path, format: str = "safetensors", output: str | Path |
 
 def load(folder: str | Path) -> Program:
     """Return the selected program of a study's folder (or of its `program` folder). Runs no code from the folder."""
-    from sp_search.train.checkpoint import load_program
+    from sp_search.train.export import load_program
 
     path = Path(folder)
     return load_program(path / "program" if (path / "program").is_dir() else path)
@@ -244,7 +244,7 @@ def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Dri
     payload = build_result(study, plan, search, {milestone: found for milestone, (found, _) in chosen.items()}, repeated)
     if chosen:
         _, (_, program) = max(chosen.items())
-        write_program(folder, study, program, payload)
+        write_program(folder, program, payload)
     _write_json(folder / "result.json", payload)
     report(folder)
     if shipper is not None:
@@ -269,9 +269,20 @@ def _run_driver(
         torch.set_num_threads(max(1, int(study.resources.cpu)))
         run_inprocess(search, build_runner(study), FolderStore(folder / "checkpoints"), limit=limit, progress=progress)
         return
+    from sp_search.tune.actor import RunnerRecipe
     from sp_search.tune.launch import run_tune
 
-    run_tune(search, study, folder, address=address, limit=limit, progress=progress)
+    run_tune(
+        search,
+        RunnerRecipe.of_study(study),
+        folder,
+        address=address,
+        cpu=study.resources.cpu,
+        gpu=study.resources.gpu,
+        concurrent=study.limits.concurrent,
+        limit=limit,
+        progress=progress,
+    )
 
 
 def _choose(study: Study, search: Search, folder: Path, ledger: Ledger) -> dict[float, tuple[Remeasured, Program]]:

@@ -105,7 +105,7 @@ def _ladder(study: Study, scheduler: BudgetScheduler, models: list[ModelSpec]) -
 
 def _axis_values(model: ModelSpec, axis: str) -> list[int]:
     """Return the values of an untied axis, least first."""
-    values = []
+    values: list[int] = []
     while (value := model.realise(axis, len(values) + 1)) is not None:
         values.append(value)
     return values

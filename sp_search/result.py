@@ -148,24 +148,19 @@ def _found_cap(search: Search, milestone: float) -> float:
 
 
 def _proven_low(study: Study, plan: Plan, milestone: float) -> float | None:
-    """Return the least number of rollouts that the task leaves possible at this milestone, over all members."""
-    if plan.space.measure != "rollouts" or plan.space.kind != "max":
+    """Return the least number of rollouts that the task leaves possible at this milestone, over all members.
+
+    The proofs are about local cells that answer at a fixed rollout; a halting unit reads the whole input and voids them.
+    """
+    if plan.space.measure != "rollouts" or plan.space.kind != "max" or study.prior.rule().reads != "nothing":
         return None
     least = []
     for model in study.member_models():
         reach = model.reach()
         if reach is None:
             return None
-        bounds = [study.task.least_rollouts(gate, reach) for gate in study.selection.gates]
-        known = [
-            bound
-            for gate, bound in zip(study.selection.gates, bounds, strict=True)
-            if bound is not None and (bound == 1 or study.task.accuracy_cap(gate, reach, bound - 1) < milestone)
-        ]
-        if not known:
-            return None
-        least.append(max(known))
-    return float(min(least))
+        least.append(max(study.task.least_rollouts_for(gate, reach, milestone) for gate in study.selection.gates))
+    return float(min(least)) if min(least) > 0 else None
 
 
 def _levels(search: Search, milestone: float) -> list[dict[str, Any]]:
