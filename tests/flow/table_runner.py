@@ -95,14 +95,16 @@ def build(device: str, **arguments) -> TableRunner:
 
 
 def recipe(**arguments) -> RunnerRecipe:
-    return RunnerRecipe(factory="table_runner:build", arguments=arguments)
+    return RunnerRecipe(factory="tests.flow.table_runner:build", arguments=arguments)
 
 
 def new_search(
     scheduler: BudgetScheduler, append: Append | None = None, *, members: int = 2, replicas: int = 3, levels: int = 8
 ) -> Search:
     """A search over caps 1, 2, ... of which member 1 fits all but the largest."""
-    space = LevelSpace(kind="max", measure="rollouts", axis="rollouts", caps=[float(cap) for cap in range(1, levels + 1)])
+    space = LevelSpace(
+        kind="max", measure="rollouts", axis="rollouts", caps=[float(cap) for cap in range(1, levels + 1)]
+    )
     budgets = [Budget(kind="max", measure="rollouts", cap=cap, axis={"rollouts": int(cap)}) for cap in space.caps]
     population = Population(
         members=[
@@ -118,6 +120,7 @@ def _shim():  # temporary: until store and checkpoint agree
     import sp_search.train.checkpoint as c
 
     if not hasattr(c, "save_checkpoint"):
+
         def save_checkpoint(path, state):
             found = c.latest_good(path)
             c.save(path, found[0] + 1 if found else 0, state)

@@ -1,0 +1,143 @@
+"""One Tune trial: one member with its lineages, a slice at a time, each slice stored before it is reported.
+
+The trial carries nothing of its own. Its assignment comes with the configuration, its state from the study's hashed
+checkpoints, so a reused actor, a new one on another node and a restarted study all take up the same slice. Tune
+therefore keeps no checkpoint of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.tune import PlacementGroupFactory, Trainable
+
+from sp_search.errors import StorageError
+from sp_search.plan import build_runner
+from sp_search.records import Assignment, LevelRunner, Measured, Record, RunnerState
+from sp_search.store import FolderStore, begin_state
+from sp_search.study import Study
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
+
+
+class RunnerRecipe(Record):
+    """How an actor builds its runner: an importable function, called with `arguments` and the device it was given.
+
+    Made by the library's own code, never read from a study's file.
+    """
+
+    factory: str
+    arguments: dict[str, Any]
+
+    @classmethod
+    def of_study(cls, study: Study) -> RunnerRecipe:
+        """Return the recipe of the runner that trains the study's members."""
+        return cls(factory="sp_search.tune.actor:study_runner", arguments={"study": study.resolved()})
+
+    def build(self, device: str) -> LevelRunner:
+        """Import the function and call it."""
+        module, function = self.factory.split(":")
+        runner: LevelRunner = getattr(importlib.import_module(module), function)(device=device, **self.arguments)
+        return runner
+
+
+def study_runner(study: dict[str, Any], device: str) -> LevelRunner:
+    """Return the runner of a resolved study."""
+    return build_runner(Study.model_validate(study), device)
+
+
+class Fence:
+    """Keeps a trial that outlived its driver from writing: a member's checkpoints belong to its newest attempt.
+
+    After a driver was killed its trials go on for seconds. What they store is what the new attempt would store, so only
+    a late writer does harm, that puts an early slice over the level's last one; it finds a newer number here and ends.
+    """
+
+    def __init__(self, folder: Path, assignment: Assignment) -> None:
+        """Speak for the assignment's attempt."""
+        self.path = folder / f"member{assignment.member}" / "attempt"
+        self.attempt = assignment.attempt
+
+    def claim(self) -> None:
+        """Write down this attempt, unless a newer one did."""
+        self.check()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(f"attempt-{self.attempt}.partial")
+        partial.write_text(f"{self.attempt}\n", encoding="ascii")
+        partial.replace(self.path)
+
+    def check(self) -> None:
+        """Refuse to go on when a newer attempt has begun.
+
+        Raises:
+            StorageError: this trial was superseded.
+        """
+        if self.path.exists() and (newest := int(self.path.read_text(encoding="ascii"))) > self.attempt:
+            raise StorageError(f"attempt {self.attempt} was superseded by attempt {newest}")
+
+
+class LevelTrainable(Trainable):
+    """Runs assignments. What the member's own code raises is reported as its failure; a full disk stops the driver."""
+
+    _recipe: RunnerRecipe | None = None
+    _runner: LevelRunner | None = None
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
+        """Return what one trial gets."""
+        wanted = {"CPU": config["cpu"], "GPU": config["gpu"]}
+        return PlacementGroupFactory([{name: amount for name, amount in wanted.items() if amount}])
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take up an assignment. A runner carries no state between assignments, so a reused actor keeps it."""
+        recipe = RunnerRecipe.model_validate(config["recipe"])
+        if recipe != self._recipe:
+            self._recipe, self._runner = recipe, None
+        self._assignment = Assignment.model_validate(config["assignment"])
+        self._store = FolderStore(Path(config["checkpoints"]))
+        self._fence = Fence(self._store.folder, self._assignment)
+        self._threads = max(1, int(config["cpu"]))
+        self._state: RunnerState | None = None
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take up another assignment in the same process."""
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Run one slice, store it, and say what came of it."""
+        assignment = self._assignment
+        report: dict[str, Any] = {"member": assignment.member, "attempt": assignment.attempt}
+        try:
+            measured = self._slice()
+        except Exception as error:  # a member's own code may raise anything; the ledger and the report carry it
+            broken = isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno in DISK_ERRORS)
+            return {**report, "storage" if broken else "failed": f"{type(error).__name__}: {error}"}
+        if measured is not None:
+            # A slice stored by an earlier attempt carries that attempt's number.
+            report["measured"] = measured.model_copy(update={"attempt": assignment.attempt}).model_dump_json()
+        return report
+
+    def _slice(self) -> Measured | None:
+        assert self._recipe is not None
+        if self._runner is None:
+            self._runner = self._recipe.build(_device())
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(self._threads)
+        if self._state is None:
+            self._fence.claim()
+            self._state = begin_state(self._runner, self._store, self._assignment)
+        self._state, measured = self._runner.step(self._assignment, self._state)
+        self._fence.check()
+        self._store.save(self._assignment, self._state)
+        return measured
+
+
+def _device() -> str:
+    """Return the device that Ray gave: its share of a GPU has made the others invisible to this process."""
+    return "cuda" if ray.get_runtime_context().get_accelerator_ids().get("GPU") else "cpu"

@@ -1,0 +1,223 @@
+"""The life of one Ray session: join or start a cluster, run a search on it through Tune, and leave it as it was.
+
+Tune is an engine here and its state is scratch: a study goes on by replaying its ledger into a fresh search, which this
+module drives with a fresh Tuner on whatever cluster there is now.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import ray
+from ray.tune import RunConfig, TuneConfig, Tuner
+from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
+
+from sp_search.errors import Interrupted, StudyError
+from sp_search.search import Search
+from sp_search.tune.actor import LevelTrainable, RunnerRecipe
+from sp_search.tune.scheduler import Limit, Progress, TuneBudgetScheduler
+from sp_search.tune.search import AssignmentSearcher
+from sp_search.tune.slots import Slots
+
+OBJECT_STORE_BYTES = 128 * 1024 * 1024  # assignments and reports are small; weights go through the checkpoints
+DEADLINE_S = 60.0
+
+TUNE_SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+
+
+def run_tune(
+    search: Search,
+    recipe: RunnerRecipe,
+    folder: Path,
+    *,
+    address: str | None = None,
+    cpu: float = 1.0,
+    gpu: float = 0.0,
+    concurrent: int | None = None,
+    limit: Limit = lambda search: None,
+    progress: Progress = lambda search: None,
+    deadline_s: float = DEADLINE_S,
+) -> None:
+    """Run `search` to its end on Ray, or until `limit` names a limit; a replayed search takes up where it was.
+
+    Args:
+        search: feeds its own ledger; events arrive on this thread alone.
+        recipe: how an actor builds its runner.
+        folder: of the study; on a cluster of several machines all of them must see it under the same path.
+        address: of a running cluster; None (or `local`) starts one, unless this process is connected already.
+        cpu: CPU cores of a trial.
+        gpu: GPUs of a trial; fractions are shared.
+        concurrent: most trials side by side; None for as many as fit.
+        limit: names a limit that the search has reached, if any.
+        progress: told after every slice; it must return at once.
+        deadline_s: a trial without a slice for this long, and for ten typical slices, is killed and counts as lost.
+
+    Raises:
+        StudyError: no cluster answers at `address`, or no machine of it has what a trial asks for.
+        StorageError: the ledger or the checkpoints cannot be written.
+        Interrupted: SIGINT or SIGTERM; the study can be resumed.
+    """
+    folder = folder.resolve()
+    with _signals(folder) as interrupted, _cluster(address):
+        slots = Slots(_fitting(cpu, gpu, concurrent))
+        scheduler = TuneBudgetScheduler(
+            search, slots, limit=limit, progress=progress, interrupted=interrupted, deadline_s=deadline_s
+        )
+        scheduler.begin()
+        with _environment({**TUNE_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": str(slots.count)}):
+            tuner = Tuner(
+                LevelTrainable,
+                param_space={
+                    "recipe": recipe.model_dump(mode="json"),
+                    "checkpoints": str(folder / "checkpoints"),
+                    "cpu": cpu,
+                    "gpu": gpu,
+                },
+                tune_config=TuneConfig(
+                    search_alg=AssignmentSearcher(slots.next_start, scheduler.finished),
+                    scheduler=scheduler,
+                    num_samples=-1,
+                    reuse_actors=True,
+                    trial_name_creator=_trial_name,
+                    trial_dirname_creator=_trial_name,
+                ),
+                run_config=RunConfig(
+                    name=time.strftime("%Y%m%d-%H%M%S"),
+                    storage_path=str(folder / "tune"),
+                    verbose=0,
+                    callbacks=[_Silent()],
+                ),
+            )
+            try:
+                tuner.fit()
+            except SystemExit as error:  # Ray ends its driver so when the machinery under it is gone
+                raise Interrupted(folder, signal.SIGTERM) from error
+        stopped = interrupted()
+    if search.state.finished is None or stopped is not None:
+        raise stopped or Interrupted(folder, signal.SIGTERM)
+
+
+class _Silent(TrialProgressCallback):
+    """Prints nothing of Tune's: stdout is for the answer."""
+
+    def _print(self, msg: str) -> None:
+        pass
+
+
+def _trial_name(trial: Trial) -> str:
+    assignment = trial.config["assignment"]
+    return f"member{assignment['member']}-attempt{assignment['attempt']}"
+
+
+def _fitting(cpu: float, gpu: float, concurrent: int | None) -> int:
+    """Return how many trials fit side by side, machine by machine.
+
+    Raises:
+        StudyError: not even one fits.
+    """
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    slots = 0
+    for machine in machines:
+        shares = [machine.get(name, 0.0) / wanted for name, wanted in (("CPU", cpu), ("GPU", gpu)) if wanted]
+        slots += int(min(shares) + 1e-9)
+    if slots == 0:
+        most = {name: max(machine.get(name, 0.0) for machine in machines) for name in ("CPU", "GPU")}
+        raise StudyError(
+            [
+                f"resources: a trial asks for {cpu:g} CPU and {gpu:g} GPU, "
+                f"the largest machine of the cluster has {most['CPU']:g} CPU and {most['GPU']:g} GPU"
+            ]
+        )
+    return slots if concurrent is None else min(slots, concurrent)
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """Be connected to a cluster: this process's own connection, the one at `address`, or one of our own.
+
+    What was started here ends here, on whatever way out.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    local = address in (None, "local")
+    if local and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # known to our own processes alone, in no file
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        ray.init(
+            address or "local",
+            object_store_memory=OBJECT_STORE_BYTES if local else None,
+            include_dashboard=False if local else None,
+            log_to_driver=False,
+            configure_logging=False,
+            logging_level=logging.ERROR,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = "a Ray cluster of our own does not start" if local else f"--address {address}: no Ray cluster answers"
+        mode = os.environ.get("RAY_AUTH_MODE", "not set")
+        raise StudyError(
+            [f"{where} (RAY_AUTH_MODE is {mode}; the cluster's mode and token must be ours): {error}"]
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, and put back what was there."""
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _signals(folder: Path) -> Iterator[Callable[[], Exception | None]]:
+    """Note SIGINT and SIGTERM for the next safe moment; a second one takes its usual course at once."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    def interrupted() -> Exception | None:
+        return Interrupted(folder, received[0]) if received else None
+
+    watched = (signal.SIGINT, signal.SIGTERM)
+    try:
+        previous = [signal.signal(number, note) for number in watched]
+    except ValueError:  # not in the main thread: signals are the caller's business
+        yield interrupted
+        return
+    try:
+        yield interrupted
+    finally:
+        for number, handler in zip(watched, previous, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,248 @@
+"""The pure search as a Tune scheduler: results become events, actions become Tune's. It decides nothing itself.
+
+A member's trial lives as long as the member. When its level is measured the trial is *idle*: it keeps its actor and
+waits for the level to close. Its next assignment, larger or smaller, is handed over by `set_config`, a pause without a
+Tune checkpoint and a reset of the same actor. An idle trial gives its actor up as soon as a member without one needs
+the slot. Choosing a trial costs O(1), however many members there are.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+
+from sp_search.errors import StorageError
+from sp_search.records import (
+    Action,
+    Capacity,
+    Finish,
+    LimitReached,
+    Measured,
+    MemberFailed,
+    MemberLost,
+    Park,
+    Restored,
+    SearchEvent,
+    SetBudget,
+    Start,
+    Stop,
+)
+from sp_search.search import Search
+from sp_search.tune.slots import Slots, Work
+
+Limit = Callable[[Search], str | None]
+Progress = Callable[[Search], None]
+
+WATCH_S = 1.0
+PATIENCE_S = 30.0
+SLICES_PER_DEADLINE = 10
+
+
+class TuneBudgetScheduler(TrialScheduler):
+    """Feeds a search and carries out what it says, on Tune's one thread."""
+
+    _supports_buffered_results = False
+
+    def __init__(
+        self,
+        search: Search,
+        slots: Slots,
+        *,
+        limit: Limit,
+        progress: Progress,
+        interrupted: Callable[[], Exception | None],
+        deadline_s: float,
+    ) -> None:
+        """Drive `search` on `slots` trials side by side.
+
+        Args:
+            search: a new or a replayed search.
+            slots: who may hold an actor; the searcher starts trials from the same slots.
+            limit: names a limit that the search has reached, if any.
+            progress: told after every slice; it must return at once.
+            interrupted: returns the exception to raise when the driver was asked to stop.
+            deadline_s: least time without a slice after which a trial counts as lost.
+        """
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._search, self._slots = search, slots
+        self._limit, self._progress, self._interrupted = limit, progress, interrupted
+        self._deadline_s = deadline_s
+        self._trials: dict[int, Trial] = {}
+        self._slice_seconds: deque[float] = deque(maxlen=100)
+        self._killed: dict[int, str] = {}
+        self._error: Exception | None = None
+        self._watched = 0.0
+
+    def begin(self) -> None:
+        """Open the search, or take it up where its ledger ended."""
+        self._feed(None, Restored() if self._search.state.slots else Capacity(slots=self._slots.count))
+
+    def finished(self) -> bool:
+        """Whether the search is over."""
+        return self._search.state.finished is not None
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Remember the trial of a member."""
+        self._trials[_member(trial)] = trial
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Go on with a level that is not over; otherwise feed what came of it, and leave the trial idle."""
+        member = _member(trial)
+        work = self._slots.busy.get(member)
+        if work is None or self._trials.get(member) is not trial or result["attempt"] != work.assignment.attempt:
+            return str(TrialScheduler.STOP)
+        work.alive = time.monotonic()
+        self._slice_seconds.append(result["time_this_iter_s"])
+        if "storage" in result:
+            self._error = StorageError(result["storage"])
+            return str(TrialScheduler.NOOP)
+        event = _event(result)
+        if event is None:
+            self._guarded(lambda: self._progress(self._search))
+            return str(TrialScheduler.CONTINUE)
+        self._slots.rest(member)
+        self._feed(tune_controller, event)
+        return str(TrialScheduler.NOOP)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """A worker, a node or a deadline ended the trial: never evidence about a budget."""
+        member = _member(trial)
+        if self._trials.get(member) is trial:
+            self._forget(member)
+            reason = self._killed.pop(member, "its worker died")
+            attempt = trial.config["assignment"]["attempt"]
+            self._feed(tune_controller, MemberLost(member=member, attempt=attempt, reason=reason))
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """Take no notice: trials end only by our own word."""
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """Take no notice: trials end only by our own word."""
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Return a live trial with its next assignment. Tune asks once a step, at least every 0.1 s.
+
+        Raises:
+            Exception: what stopped the driver: a signal, or the ledger's storage.
+        """
+        self._watch(tune_controller)
+        assignment = self._slots.next_handover()
+        if assignment is not None:
+            tune_controller.pause_trial(self._trials[assignment.member], should_checkpoint=False)
+        else:
+            surplus = self._slots.surplus()
+            if surplus is not None:
+                self._release(tune_controller, surplus)
+            assignment = self._slots.next_resume()
+        if assignment is None:
+            return None
+        trial = self._trials[assignment.member]
+        trial.set_config({**trial.config, "assignment": assignment.model_dump(mode="json")})  # type: ignore[no-untyped-call]
+        return trial
+
+    def debug_string(self) -> str:
+        """Return what Tune prints of its scheduler."""
+        return f"{len(self._slots.busy)} busy, {len(self._slots.idle)} idle"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the search out of Tune's pickles."""
+        return {}
+
+    def _release(self, tune_controller: Any, member: int) -> None:
+        """Take an idle trial's actor; its state is in the study's checkpoints."""
+        self._slots.forget(member)
+        tune_controller.pause_trial(self._trials[member], should_checkpoint=False)
+
+    def _guarded(self, call: Callable[[], Any]) -> Any:
+        """Keep an error of our own for `choose_trial_to_run`: Tune would turn it into a text here."""
+        try:
+            return call()
+        except Exception as error:
+            self._error = self._error or error
+            return []
+
+    def _feed(self, tune_controller: Any, event: SearchEvent) -> None:
+        for action in self._guarded(lambda: self._search.feed(event)):
+            self._carry_out(tune_controller, action)
+        self._guarded(lambda: self._progress(self._search))
+
+    def _carry_out(self, tune_controller: Any, action: Action) -> None:
+        match action:
+            case Start() | SetBudget():
+                self._slots.wait(action.assignment, has_trial=action.assignment.member in self._trials)
+            case Park():
+                pass  # its trial is idle already, and gives its actor up when a slot is wanted
+            case Stop():
+                self._end(tune_controller, action.member)
+            case Finish():
+                self._slots.clear()
+                for member in list(self._trials):
+                    self._end(tune_controller, member)
+
+    def _end(self, tune_controller: Any, member: int) -> None:
+        """Stop a member's trial at once; a slice that it is in the middle of is not waited for."""
+        trial = self._trials.get(member)
+        if trial is not None:
+            if member in self._slots.busy:
+                _kill(trial)
+            self._forget(member)
+            tune_controller.stop_trial(trial)
+
+    def _forget(self, member: int) -> None:
+        self._trials.pop(member, None)
+        self._slots.forget(member)
+
+    def _watch(self, tune_controller: Any) -> None:
+        """Look up from the work: a signal, an error of ours, a limit, a trial that makes no progress."""
+        error = self._error or self._interrupted()
+        if error is not None:
+            for trial in self._trials.values():
+                _kill(trial)
+            raise error
+        reached = None if self.finished() else self._guarded(lambda: self._limit(self._search))
+        if reached:
+            self._feed(tune_controller, LimitReached(limit=reached))
+        if time.monotonic() - self._watched < WATCH_S:
+            return
+        self._watched = time.monotonic()
+        for member, work in list(self._slots.busy.items()):
+            self._watch_trial(tune_controller, member, work)
+
+    def _watch_trial(self, tune_controller: Any, member: int, work: Work) -> None:
+        trial = self._trials.get(member)
+        if trial is None or trial.temporary_state.ray_actor is None:  # it waits for resources, or for its process
+            work.alive = self._watched
+            if self._watched - work.begun > PATIENCE_S:  # the cluster may have shrunk: let it have what idle ones hold
+                for idle in list(self._slots.idle):
+                    self._release(tune_controller, idle)
+            return
+        typical = statistics.median(self._slice_seconds) if self._slice_seconds else 0.0
+        allowed = max(self._deadline_s, SLICES_PER_DEADLINE * typical)
+        if self._watched - work.alive > allowed and member not in self._killed:
+            self._killed[member] = f"no slice in {allowed:.0f} s"
+            _kill(trial)
+
+
+def _member(trial: Trial) -> int:
+    return int(trial.config["assignment"]["member"])
+
+
+def _event(result: dict[str, Any]) -> Measured | MemberFailed | None:
+    """Return what a slice's report means to the search: nothing, while its level is not over."""
+    if "failed" in result:
+        return MemberFailed(member=result["member"], attempt=result["attempt"], reason=result["failed"])
+    return Measured.model_validate_json(result["measured"]) if "measured" in result else None
+
+
+def _kill(trial: Trial) -> None:
+    """Kill the trial's actor, whatever it is doing."""
+    actor = trial.temporary_state.ray_actor
+    if actor is not None:
+        ray.kill(actor)

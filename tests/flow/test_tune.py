@@ -1,0 +1,109 @@
+"""The Ray driver takes the decisions of the in-process driver, in live actors, whatever happens to them."""
+
+import json
+import os
+
+import pytest
+import ray
+from table_runner import TableRunner, new_search, recipe
+
+from sp_search.drive.inprocess import run_inprocess
+from sp_search.errors import StorageError, StudyError
+from sp_search.plugins import discover
+from sp_search.records import LimitReached
+from sp_search.store import MemoryStore
+from sp_search.tune.launch import run_tune
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(120)]
+
+SCHEDULERS = sorted(discover("schedulers"))
+
+
+def inprocess(kind="annealing", members=2, **arguments):
+    search = new_search(discover("schedulers")[kind](), members=members)
+    run_inprocess(search, TableRunner(**arguments), MemoryStore())
+    return search
+
+
+def on_ray(folder, kind="annealing", members=2, append=None, arguments=None, **options):
+    """Return the search after a run on Ray, and what its runners wrote down."""
+    log = folder / "slices.jsonl"
+    search = new_search(discover("schedulers")[kind](), append, members=members)
+    run_tune(search, recipe(log=str(log), **arguments or {}), folder, **options)
+    return search, [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def decisions(search):
+    return search.state.found, search.state.history, search.state.dropped, search.looks, search.candidates
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+def test_every_scheduler_decides_on_ray_what_it_decides_in_process(kind, tmp_path):
+    search, rows = on_ray(tmp_path, kind)
+    assert decisions(search) == decisions(inprocess(kind))
+    assert search.state.found[0] == 4
+    visits = {(row["member"], row["visit"], tuple(row["lineages"]), row["slice"]) for row in rows}
+    assert len(visits) == len(rows), "a slice ran twice"
+    for member in (0, 1):
+        processes = {row["pid"] for row in rows if row["member"] == member}
+        assert len(processes) == 1, "a budget that grows or shrinks stays in its live actor"
+
+
+def test_members_take_turns_where_there_are_fewer_slots(tmp_path):
+    search, rows = on_ray(tmp_path, members=4, concurrent=1)
+    assert decisions(search) == decisions(inprocess(members=4))
+    assert len({row["pid"] for row in rows}) == 1, "an actor is handed on to the next member"
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"), [("SIGKILL", {}), pytest.param("SIGSTOP", {"deadline_s": 12.0}, marks=pytest.mark.slow)]
+)
+def test_a_lost_worker_is_no_evidence_and_its_member_goes_on_from_the_slice_before(fault, options, tmp_path):
+    search, rows = on_ray(tmp_path, arguments={"faults": {"3": fault}}, **options)
+    assert search.failures == {"member_lost": 1}
+    reference = inprocess()
+    assert search.state.history == reference.state.history
+    assert search.state.found == reference.state.found
+    work = [(row["member"], row["visit"], tuple(row["lineages"]), row["slice"]) for row in rows]
+    assert len(work) - len(set(work)) == 1, "only the slice that was lost ran again"
+
+
+def test_an_exception_of_the_members_own_code_is_its_failure_and_no_retry(tmp_path):
+    search, _ = on_ray(tmp_path, arguments={"faults": {"3": "raise"}})
+    assert search.state.dropped == {0: "ZeroDivisionError: in the member's own code"}
+    assert search.failures == {"member_failed": 1}
+    assert decisions(search) == decisions(inprocess(faults={"3": "raise"}))
+
+
+def test_a_limit_ends_the_search_at_once_though_slices_are_long(tmp_path):
+    seen = []
+    search, _ = on_ray(
+        tmp_path,
+        arguments={"seconds": 0.3},
+        limit=lambda search: "trials" if search.state.attempts > 4 else None,
+        append=seen.append,
+    )
+    assert search.state.finished == "trials"
+    assert seen[-1]["event"] == LimitReached(limit="trials").model_dump()
+
+
+@pytest.mark.slow
+def test_a_ledger_that_cannot_be_written_stops_the_driver_with_its_own_error(tmp_path):
+    lines = []
+
+    def full(entry):
+        if len(lines) == 3:
+            raise StorageError("no space left")
+        lines.append(entry)
+
+    with pytest.raises(StorageError, match="no space left"):
+        on_ray(tmp_path, append=full)
+    assert ray.is_initialized(), "a connection that was there before stays"
+
+
+def test_resources_that_no_machine_has_are_refused_before_anything_starts(tmp_path):
+    search = new_search(discover("schedulers")["annealing"]())
+    with pytest.raises(StudyError, match=r"asks for 1 CPU and 1 GPU, .* has 2 CPU and 0 GPU"):
+        run_tune(search, recipe(), tmp_path, gpu=1)
+    assert search.state.slots == 0
+    assert os.listdir(tmp_path) == []
