@@ -97,9 +97,11 @@ class PartOf:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """One of the parts that are installed."""
-        parts = [handler(part.__pydantic_core_schema__) for part in discover(self.family).values()]
-        return {"oneOf": parts} if parts else {"not": {}}
+        """One of the parts that are installed; the kind is the one field that has no default."""
+        installed = discover(self.family).values()
+        parts = [handler.resolve_ref_schema(handler(part.__pydantic_core_schema__)) for part in installed]
+        required = [{**part, "required": ["kind", *part.get("required", [])]} for part in parts]
+        return {"oneOf": required} if required else {"not": {}}
 
 
 class Section(BaseModel):

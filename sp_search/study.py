@@ -11,28 +11,25 @@ from functools import partial
 from itertools import pairwise
 from math import ceil, floor, log
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, WrapValidator, field_validator
 
 from sp_search.audits.base import Audit
-from sp_search.errors import StudyError
 from sp_search.models.base import ModelSpec
 from sp_search.plugins import suggest
 from sp_search.priors.base import SpeedPrior
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.selection import largest_certifiable
-from sp_search.strict import KeyPath, PartOf, Problem, Section, explained, refusal, show
-from sp_search.tasks.base import Task
+from sp_search.settings_file import read_settings
+from sp_search.strict import PartOf, Problem, Section, explained, refusal, show
+from sp_search.tasks.base import LARGEST_SUPPORT, Task
 from sp_search.train.settings import TrainSettings
-from sp_search.yaml_strict import MOST_CHARACTERS, dump, load
+from sp_search.yaml_strict import dump
 
-MOST_ENUMERATED = 65_536
 REPORT_ONLY = ("longer",)
 TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
-
-SectionT = TypeVar("SectionT", bound=Section)
 
 
 class PopulationSettings(Section):
@@ -188,7 +185,7 @@ class Study(Section):
             return selection
         problems: list[Problem] = []
         for index, gate in enumerate(selection.gates):
-            message = _gaterefusal(gate, selection.gates[:index], task, info.data)
+            message = _gate_refusal(gate, selection.gates[:index], task)
             if message:
                 problems.append((("gates", index), message))
         if problems:
@@ -204,20 +201,15 @@ class Study(Section):
         selection: SelectionSettings | None = info.data.get("selection")
         if task is None or selection is None:
             return milestones
-        gate, n, largest = _hardest_to_certify(task, selection)
-        problems: list[Problem] = [
-            ((index,), f"got {milestone}: {n} held-out examples of {gate} can certify {largest} at most")
-            for index, milestone in enumerate(milestones)
-            if milestone > largest
-        ]
+        refusals = [_milestone_refusal(milestone, task, selection, info.data) for milestone in milestones]
+        problems: list[Problem] = [((index,), message) for index, message in enumerate(refusals) if message]
         if problems:
             raise refusal(problems)
         return milestones
 
     def member_models(self) -> list[ModelSpec]:
         """Return the model of every member: the study's model with the member's overrides."""
-        base = self.model.model_dump()
-        return [type(self.model).model_validate(base | overrides) for overrides in self.population.members]
+        return _member_models(self.model, self.population)
 
     def train_settings(self, model: ModelSpec) -> TrainSettings:
         """Return the recipe for `model`: the study's own settings over the prior's over the model's."""
@@ -239,8 +231,8 @@ class Study(Section):
         return dump(self.resolved())
 
 
-def _gaterefusal(gate: str, earlier: list[str], task: Task, data: dict[str, Any]) -> str | None:
-    """Say why a distribution cannot be a gate of this study, or return None."""
+def _gate_refusal(gate: str, earlier: list[str], task: Task) -> str | None:
+    """Say why a distribution cannot be a gate, or return None."""
     known = [name for name in task.distributions() if name not in REPORT_ONLY]
     if gate in earlier:
         return f"'{gate}' is listed twice: remove one"
@@ -248,32 +240,51 @@ def _gaterefusal(gate: str, earlier: list[str], task: Task, data: dict[str, Any]
         return f"'{gate}' is a report, never a gate: a program whose budget is capped cannot unroll further"
     if gate not in known:
         return f"task {task.kind_name()} has no distribution '{gate}'.{suggest(gate, known)} Known: {', '.join(known)}."
-    model: ModelSpec | None = data.get("model")
-    scheduler: BudgetScheduler | None = data.get("scheduler")
-    reach = model.reach() if model is not None else None
-    if reach is None or scheduler is None or scheduler.axis != "rollouts":
-        return None
-    least = task.least_rollouts(gate, reach)
-    most = scheduler.stop if scheduler.budget == "max" else scheduler.exits
-    if least is not None and least > most:
-        return f"'{gate}' needs {least} rollouts at reach {reach} (proven), and the largest budget allows {most:g}"
     return None
 
 
-def _hardest_to_certify(task: Task, selection: SelectionSettings) -> tuple[str, int | None, float]:
-    """Return the gate whose data certify least, its n, and the largest milestone that they can (rounded down)."""
+def _milestone_refusal(milestone: float, task: Task, selection: SelectionSettings, data: dict[str, Any]) -> str | None:
+    """Say why no program of the study could be shown to meet a milestone, or return None."""
+    for gate in selection.gates:
+        n = _held_out(task, gate, selection)
+        largest = largest_certifiable(n, selection.confidence)
+        if milestone > largest:
+            most = floor(largest * 1e5) / 1e5
+            return f"got {milestone}: {n} held-out examples of '{gate}' can certify {most} at most"
+        least = _least_rollouts(milestone, gate, task, data)
+        if least and least > data["scheduler"].stop:
+            allowed = f"{data['scheduler'].stop:g}"
+            return f"got {milestone}: '{gate}' needs {least} rollouts (proven), and scheduler.stop allows {allowed}"
+    return None
 
-    def held_out(gate: str) -> int | None:
-        support = task.support_size(gate)
-        if support is not None and support <= MOST_ENUMERATED:
-            return None
-        return task.held_out("verification") or selection.n
 
-    sizes = [
-        (largest_certifiable(held_out(gate), selection.confidence), held_out(gate), gate) for gate in selection.gates
-    ]
-    largest, n, gate = min(sizes, key=lambda size: size[0])
-    return gate, n, floor(largest * 1e5) / 1e5
+def _held_out(task: Task, gate: str, selection: SelectionSettings) -> int | None:
+    """Return how many examples verify a gate, or None where all inputs are enumerated."""
+    support = task.support_size(gate)
+    if support is not None and support <= LARGEST_SUPPORT:
+        return None
+    return task.held_out("verification") or selection.n
+
+
+def _least_rollouts(milestone: float, gate: str, task: Task, data: dict[str, Any]) -> int:
+    """Return the rollouts below which a gate is proven out of reach for every member (0 where nothing is proven).
+
+    The proofs are about programs that answer at a fixed rollout under a max budget.
+    """
+    scheduler, prior = data.get("scheduler"), data.get("prior")
+    model, population = data.get("model"), data.get("population")
+    if not (scheduler and prior and model and population):
+        return 0
+    if (scheduler.axis, scheduler.budget, prior.rule().reads) != ("rollouts", "max", "nothing"):
+        return 0
+    reaches = [member.reach() for member in _member_models(model, population)]
+    known = [reach for reach in reaches if reach is not None]
+    return task.least_rollouts_for(gate, max(known), milestone) if len(known) == len(reaches) else 0
+
+
+def _member_models(model: ModelSpec, population: PopulationSettings) -> list[ModelSpec]:
+    base = model.model_dump()
+    return [type(model).model_validate(base | overrides) for overrides in population.members]
 
 
 class Cluster(Section):
@@ -282,14 +293,6 @@ class Cluster(Section):
     address: str = Field("local", pattern=r"^[A-Za-z0-9._:/\[\]-]{1,255}$", description="local, auto, or HOST:PORT")
     cpus: int | None = Field(None, ge=1, description="cores that a local Ray may use; null for all")
     gpus: int | None = Field(None, ge=0, description="GPUs that a local Ray may use; null for all")
-
-
-class _Change(NamedTuple):
-    """One override from the command line: what was written, which key it sets, and to what."""
-
-    source: str
-    path: KeyPath
-    value: Any
 
 
 def load_study(path: str | Path, *, overrides: Sequence[str] = (), seed: int | None = None) -> Study:
@@ -303,97 +306,14 @@ def load_study(path: str | Path, *, overrides: Sequence[str] = (), seed: int | N
     Raises:
         StudyError: with every problem of the file and of the overrides.
     """
-    changes, problems = [], []
-    for text in overrides:
-        try:
-            changes.append(_override(text))
-        except StudyError as error:
-            problems += error.problems
-    if problems:
-        raise StudyError(problems)
-    if seed is not None:
-        changes.append(_Change("--seed", ("seed",), seed))
-    return _parse(Study, Path(path), changes)
+    return read_settings(Study, Path(path), overrides, {} if seed is None else {"seed": seed})
 
 
 def load_cluster(path: str | Path) -> Cluster:
     """Read a cluster file, or raise `StudyError` with every problem of it."""
-    return _parse(Cluster, Path(path), [])
+    return read_settings(Cluster, Path(path))
 
 
 def study_schema() -> dict[str, Any]:
     """Return the JSON schema of a study file, with the parts that are installed."""
-    schema = Study.model_json_schema()
-    for definition in schema["$defs"].values():
-        if "const" in definition["properties"].get("kind", {}):
-            definition["required"] = ["kind", *definition.get("required", [])]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _override(text: str) -> _Change:
-    """Read `path=value`, the value as YAML."""
-    source = f"--set {text}"
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise StudyError([f"{source}: it should be path=value, as in --set task.bits=9"])
-    document = load(value or "null")
-    if document.problems:
-        raise StudyError([f"{source}: {problem.message}" for problem in document.problems])
-    path = tuple(int(step) if step.isdecimal() else step for step in key.split("."))
-    return _Change(source, path, document.data)
-
-
-def _put(data: Any, change: _Change) -> None:
-    """Set one key of the study's data in place; mappings on the way that do not exist yet are made."""
-    for index, key in enumerate(change.path):
-        last = index + 1 == len(change.path)
-        if isinstance(data, list) and isinstance(key, int) and key < len(data):
-            data[key] = change.value if last else data[key]
-        elif isinstance(data, dict) and isinstance(key, str):
-            data[key] = change.value if last else data.get(key, {})
-        else:
-            raise StudyError([f"{change.source}: there is nothing at '{_dotted(change.path[: index + 1])}' to set"])
-        data = data[key]
-
-
-def _parse(settings: type[SectionT], path: Path, changes: list[_Change]) -> SectionT:
-    """Read, change and validate a file; raise `StudyError` with every problem, in the order of the file's lines."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            document = load(file.read(MOST_CHARACTERS + 1))
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
-    found = [(problem.line, f"{path}:{problem.line}", problem.path, problem.message) for problem in document.problems]
-    data = document.data
-    if isinstance(data, dict):
-        for change in changes:
-            _put(data, change)
-        try:
-            study = settings.model_validate(data)
-        except ValidationError as error:
-            refused = {problem.path for problem in document.problems}
-            found += [
-                (*_place(one["loc"], path, document.lines, changes), one["loc"], one["msg"])
-                for one in error.errors(include_url=False)
-                if one["loc"] not in refused
-            ]
-    elif not found:
-        found.append((1, f"{path}:1", (), f"got {show(data)}: a study is a mapping, as in `name: quickstart`"))
-    if found:
-        lines = sorted(found, key=lambda problem: problem[0])
-        raise StudyError([": ".join(filter(None, (place, _dotted(key), message))) for _, place, key, message in lines])
-    return study
-
-
-def _place(key: KeyPath, path: Path, lines: dict[KeyPath, int], changes: list[_Change]) -> tuple[int, str]:
-    """Return the line of the nearest key that was written, and how to cite it: the file's, or an override's."""
-    for change in reversed(changes):
-        inside = change.path == key[: len(change.path)]
-        if inside or (key not in lines and key == change.path[: len(key)]):
-            return 0, change.source
-    line = next(lines[key[:length]] for length in range(len(key), -1, -1) if key[:length] in lines)
-    return line, f"{path}:{line}"
-
-
-def _dotted(path: KeyPath) -> str:
-    return ".".join(str(step) for step in path if step != "")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Study.model_json_schema()}

@@ -14,7 +14,7 @@ ROWS = [
     {"plugins"},
     {"strict", "pricing"},
     {"yaml_strict", "program"},
-    {"compute"},
+    {"compute", "settings_file"},
     {"tasks", "models", "priors", "schedulers", "selection"},
     {"train", "exact"},
     {"audits"},

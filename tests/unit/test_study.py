@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sp_search import yaml_strict
 from sp_search.errors import StudyError
-from sp_search.study import MOST_ENUMERATED, load_cluster, load_study, study_schema
+from sp_search.study import load_cluster, load_study, study_schema
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
@@ -258,10 +258,13 @@ def test_a_mean_budget_needs_a_program_that_halts(problems):
     assert found[0].startswith("study.yaml:4: scheduler.budget: a mean budget needs a program that halts")
 
 
-def test_a_gate_that_no_budget_can_pass_is_refused(problems):
-    found = problems(GOOD.replace("bits: 5", "bits: 41"), overrides=["milestones=[0.9]"])
-    assert "selection.gates: " not in found[0]
-    assert "'iid' needs 20 rollouts at reach 2 (proven), and the largest budget allows 16" in found[0]
+def test_a_milestone_that_no_budget_can_pass_is_refused(problems):
+    long = GOOD.replace("bits: 5", "bits: 41") + "selection: {n: 4000}\n"
+    (found,) = problems(long + "milestones: [0.4, 0.9]\n")
+    expected = "study.yaml:6: milestones.1: got 0.9: 'iid' needs 20 rollouts (proven), and scheduler.stop allows 16"
+    assert found == expected
+    assert problems(long + "milestones: [0.9]\npopulation: {members: [{}, {kernel: 3}]}\n") == []
+    assert problems(long + "prior: {kind: ponder_net}\nmilestones: [0.9]\n") == [], "halting can leak past the proof"
 
 
 def test_a_milestone_beyond_the_data_is_refused_with_the_largest_it_can_certify(problems):
@@ -269,17 +272,11 @@ def test_a_milestone_beyond_the_data_is_refused_with_the_largest_it_can_certify(
     digits = digits.replace("axis: rollouts", "axis: depth")
     assert problems(digits + "milestones: [0.94]\n") == []
     (found,) = problems(digits + "milestones: [0.94, 0.999]\n")
-    assert found.startswith("study.yaml:5: milestones.1: got 0.999: 360 held-out examples of iid can certify 0.98")
+    assert found.startswith("study.yaml:5: milestones.1: got 0.999: 360 held-out examples of 'iid' can certify 0.98")
 
 
 def test_an_enumerated_gate_can_certify_everything(problems):
     assert problems(GOOD + "milestones: [1.0]\n") == []
-
-
-def test_what_counts_as_enumerated_is_what_training_enumerates():
-    from sp_search.train.evaluate import ENUMERATE_IN_VERIFICATION
-
-    assert MOST_ENUMERATED == ENUMERATE_IN_VERIFICATION
 
 
 PLAIN = st.recursive(
