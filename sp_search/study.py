@@ -28,6 +28,7 @@ from sp_search.tasks.base import LARGEST_SUPPORT, Task
 from sp_search.train.settings import TrainSettings
 from sp_search.yaml_strict import dump
 
+MOST_LEVELS = 10_000
 REPORT_ONLY = ("longer",)
 TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
 
@@ -142,7 +143,7 @@ class Study(Section):
     @classmethod
     def _moves_what_the_model_has(cls, scheduler: BudgetScheduler, info: ValidationInfo) -> BudgetScheduler:
         model, prior = info.data.get("model"), info.data.get("prior")
-        problems: list[Problem] = []
+        problems = _ladder_problems(scheduler)
         if model is not None and scheduler.axis not in model.axes():
             near = suggest(scheduler.axis, list(model.axes()))
             known = ", ".join(model.axes())
@@ -229,6 +230,20 @@ class Study(Section):
     def dump_yaml(self) -> str:
         """Return the resolved study as YAML."""
         return dump(self.resolved())
+
+
+def _ladder_problems(scheduler: BudgetScheduler) -> list[Problem]:
+    """Say what is wrong with the ladder of budgets by itself."""
+    start, stop, resolution = scheduler.start, scheduler.stop, scheduler.resolution
+    if start > stop:
+        return [(("start",), f"got {start:g}, above stop ({stop:g}): the ladder of budgets runs from start up to stop")]
+    if (stop - start) / resolution > MOST_LEVELS:
+        return [
+            (("resolution",), f"got {resolution:g}: from {start:g} to {stop:g} are more than {MOST_LEVELS:,} levels")
+        ]
+    if scheduler.axis == "rollouts" and stop < 1:
+        return [(("stop",), f"got {stop:g}: a program takes at least one rollout")]
+    return []
 
 
 def _gate_refusal(gate: str, earlier: list[str], task: Task) -> str | None:

@@ -253,6 +253,18 @@ def test_an_axis_that_the_model_lacks_is_refused(problems):
     )
 
 
+@pytest.mark.parametrize(
+    ("ladder", "expected"),
+    [
+        ("start: 8, stop: 4", "scheduler.start: got 8, above stop (4)"),
+        ("stop: 1e9", "scheduler.resolution: got 1: from 1 to 1e+09 are more than 10,000 levels"),
+        ("start: 0.2, stop: 0.9", "scheduler.stop: got 0.9: a program takes at least one rollout"),
+    ],
+)
+def test_a_ladder_that_cannot_be_climbed_is_refused(problems, ladder, expected):
+    assert problems(GOOD.replace("budget: max", f"budget: max, {ladder}"))[0].startswith(f"study.yaml:4: {expected}")
+
+
 def test_a_mean_budget_needs_a_program_that_halts(problems):
     found = problems(GOOD.replace("budget: max", "budget: mean"))
     assert found[0].startswith("study.yaml:4: scheduler.budget: a mean budget needs a program that halts")
