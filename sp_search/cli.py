@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -199,7 +200,10 @@ def status(folder: StudyFolder, /) -> Answer:
     from sp_search import api
 
     payload = api.status(folder)
-    return Answer(payload, "\n".join(_table([(key, _plain(value)) for key, value in payload.items()])))
+    last = datetime.fromtimestamp(payload["last_event"]).astimezone().isoformat(" ", "seconds")
+    return Answer(
+        payload, "\n".join(_table([(key, _plain(value)) for key, value in {**payload, "last_event": last}.items()]))
+    )
 
 
 @app.command
@@ -302,7 +306,7 @@ def _launch(
         answer: Answer | None = app(tokens, exit_on_error=False, result_action="return_value")
     except CycloptsError:  # said already
         return ExitCode.USAGE
-    except Exception as error:
+    except (Exception, Interrupted) as error:
         code, messages = _failure(error)
         if debug:
             traceback.print_exc()
@@ -316,7 +320,7 @@ def _launch(
     return answer.code
 
 
-def _failure(error: Exception) -> tuple[int, list[str]]:
+def _failure(error: BaseException) -> tuple[int, list[str]]:
     """Return the exit code of an error, and what to say."""
     match error:
         case StudyError():
@@ -357,26 +361,37 @@ def _answer(result: Any) -> Answer:
     return Answer({**payload, "folder": str(result.folder)}, text, result.exit_code)
 
 
-def _milestone_lines(one: dict[str, Any]) -> list[str]:
+def _milestone_lines(answer: dict[str, Any]) -> list[str]:
     """Say what was found for one milestone."""
-    minimum = one["minimum"]
+    minimum = answer["minimum"]
     bounds = (
         minimum["text"] if minimum["basis"] == "none" else f"{minimum['low']:g} ({minimum['basis']}): {minimum['text']}"
     )
-    if not one["met"]:
-        return [f"milestone {one['milestone']:g}: not met", *_table([("  minimum", bounds)])]
-    program, budget, accuracy, mean = one["program"], one["budget"], one["accuracy"], one["mean_flops_per_example"]
+    if not answer["met"]:
+        return [f"milestone {answer['milestone']:g}: not met", *_table([("  minimum", bounds)])]
+    program, budget, accuracy, mean = (
+        answer["program"],
+        answer["budget"],
+        answer["accuracy"],
+        answer["mean_flops_per_example"],
+    )
     axis = " ".join(f"{name}={value}" for name, value in budget["axis"].items())
-    settings = " ".join(f"{key}={value}" for key, value in program.items() if not isinstance(value, dict))
+    settings = " ".join(
+        f"{key}={value}" for key, value in program.items() if key != "kind" and not isinstance(value, dict)
+    )
     rows = [
         ("  program", settings),
         ("  budget", f"{budget['kind']} {budget['measure']} <= {budget['cap']:g} ({axis})"),
         ("  accuracy", _accuracy(accuracy)),
         ("  minimum", bounds),
-        ("  FLOPs per example", f"mean {_range(mean)}, largest {_amount(one['max_flops_per_example'])}"),
-        ("  most available", f"{_amount(one['max_available_flops'])} FLOPs per example"),
+        ("  FLOPs per example", f"mean {_range(mean)}, largest {_amount(answer['max_flops_per_example'])}"),
+        *[
+            (f"  {name}", f"{_accuracy({**one, 'distribution': name})}: {one['rule']}")
+            for name, one in answer["reports"].items()
+        ],
+        ("  most available", f"{_amount(answer['max_available_flops'])} FLOPs per example"),
     ]
-    return [f"milestone {one['milestone']:g}: met", *_table(rows)]
+    return [f"milestone {answer['milestone']:g}: met", *_table(rows)]
 
 
 def _accuracy(accuracy: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ MET = {
     "mean_flops_per_example": INTERVAL,
     "max_flops_per_example": 140.0,
     "max_available_flops": 140.0,
+    "reports": {"shifted": {**INTERVAL, "value": 0.97, "low": 0.96, "high": 0.98, "rule": "as selected"}},
 }
 UNMET = {
     "milestone": 0.999,
@@ -91,6 +92,7 @@ def test_run_prints_the_whole_answer_on_stdout(finished, capsys):
         "1 exactly, of 2,048 on iid (every input)",
         "5 (proven): no program",
         "mean 120 in [110, 130], largest 140",
+        "0.97 in [0.96, 0.98], of 8,192 on shifted: as selected",
         "1e+12 training",
         "1 member_lost",
         "0 lineages",
@@ -260,3 +262,7 @@ def test_the_options_of_every_command_are_frozen():
 
     commands = {name for name in app if not name.startswith("-")}
     assert commands == {"run", "resume", "plan", "validate", "status", "report", "export", "ui", "list", "schema"}
+
+
+def test_an_interruption_is_never_caught_as_a_members_own_failure():
+    assert not issubclass(Interrupted, Exception)
