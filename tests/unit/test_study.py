@@ -257,7 +257,7 @@ def test_an_axis_that_the_model_lacks_is_refused(problems):
     ("ladder", "expected"),
     [
         ("start: 8, stop: 4", "scheduler.start: got 8, above stop (4)"),
-        ("stop: 1e9", "scheduler.resolution: got 1: from 1 to 1e+09 are over 10,000 levels"),
+        ("stop: 1e9", "scheduler.resolution: got 1: from 1 to 1e+09 are more than 10,000 levels"),
         ("start: 0.2, stop: 0.9", "scheduler.stop: got 0.9: a program takes at least one rollout"),
     ],
 )
