@@ -24,6 +24,8 @@ from sp_search.tasks.base import Shape
 from sp_search.train.checkpoint import write_durably
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sp_search.models.base import ModelSpec
 
 
@@ -67,7 +69,7 @@ def _network_source(model: ProgramModel) -> str:
 
 def _card(program: Program, facts: dict[str, Any]) -> str:
     shape = Shape(**program.model.origin["shape"])
-    rows = "\n".join(f"| {name} | {value} |" for name, value in {**program.model.origin["model"], **facts}.items())
+    rows = "\n".join(f"| {name} | {value} |" for name, value in _flat({**program.model.origin["model"], **facts}))
     flops_N = program.flops_N(shape.positions)
     return f"""# A program found by sp_search
 
@@ -87,3 +89,12 @@ answer = program(x)
 |---|---|
 {rows}
 """
+
+
+def _flat(facts: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every plain value with its dotted name; lists are left to the configuration."""
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{within}{name}.")
+        elif not isinstance(value, list):
+            yield within + name, value

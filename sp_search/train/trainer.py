@@ -53,13 +53,14 @@ class NeuralRunner:
             settings: what the study sets; the rest comes from the recipes of the model and the prior.
             gates: distributions on which a program must be good enough.
             verification_n: examples of a verification draw where the support is too large to enumerate.
-            confidence: of the study; training stops on a bound ten times as strict, as later looks spend less error.
+            confidence: of the study. Training stops early on a bound with a tenth of its error, as verification tests
+                spend ever less; at the last step a bound with its whole error is enough.
             study_seed: root of every seed but those of the initial weights, which the assignment gives.
             device: of training and execution; states are stored on the CPU.
         """
         self.task, self.model, self.prior, self.settings = task, model, prior, settings
         self.gates, self.verification_n, self.study_seed, self.device = gates, verification_n, study_seed, device
-        self.stop_alpha = (1.0 - confidence) / 10
+        self.alpha = 1.0 - confidence
 
     def begin(self, assignment: Assignment, inherited: RunnerState | None) -> RunnerState:
         """Return the state before the first slice; lineages inherit weights and Adam moments by number and by name."""
@@ -147,7 +148,8 @@ class NeuralRunner:
         if not live or not job.may_stop(meta["step"]):
             return 0.0
         weights = job.layout.split(stored.rows(live).weights_RP.to(self.device))
-        looked = validate(job, weights, alpha=self.stop_alpha, seed=job.seed("validation", meta["step"]))
+        alpha = self.alpha if meta["step"] >= job.settings.steps else self.alpha / 10
+        looked = validate(job, weights, alpha=alpha, seed=job.seed("validation", meta["step"]))
         for row, seen in zip(live, looked.lineages, strict=True):
             meta["validation_accuracy"][row] = seen.accuracy
             meta["threshold"][row] = seen.threshold
