@@ -16,7 +16,7 @@ STUDIES = Path(__file__).parents[1] / "studies"
 
 
 def run_seed(study: dict[str, Any] | str, seed: int) -> dict[str, Any]:
-    """Run one study seed in this process on one thread and return its result, with its seconds and the lineages' measures."""
+    """Run one study seed in this process on one thread; return its result, seconds and the lineages' measures."""
     import torch
 
     import sp_search

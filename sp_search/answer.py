@@ -1,7 +1,7 @@
 """The chosen program of a milestone, measured again on fresh draws and written as a program folder.
 
-The search picked it for its figures, so those flatter it; what is printed comes from draws that it has never met. Finite
-data holds no further draw: its verification draw is used again, and the result says `fresh: false`.
+The search picked it for its figures, so those flatter it; what is printed comes from draws that it has never met.
+Finite data holds no further draw: its verification draw is used again, and the result says `fresh: false`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def remeasure(
     program = runner.program(assignment, state, selection.lineage)
     distribution = study.task.distributions()[0]
     seed = derive_seed(study.seed, "remeasure", milestone)
-    batch, exact = draw_batch(study.task, distribution, "verification", study.selection.n, seed, ENUMERATE_IN_VERIFICATION)
+    batch, exact = draw_batch(
+        study.task, distribution, "verification", study.selection.n, seed, ENUMERATE_IN_VERIFICATION
+    )
     trial = try_program(program, study.task, batch, exact=exact)
     described = {
         "model": study.model.kind_name(),
@@ -102,7 +104,7 @@ def write_program(folder: Path, program: Program, payload: dict[str, Any]) -> No
         "study": payload["name"],
         "study seed": payload["seed"],
         "milestone met": payload["milestone"],
-        "accuracy": f"{accuracy['value']:.4f} [{accuracy['low']:.4f}, {accuracy['high']:.4f}] on {accuracy['distribution']}",
+        "accuracy": f"{accuracy['value']:.4f} [{accuracy['low']:.4f}, {accuracy['high']:.4f}]",
         "mean FLOPs per example": f"{mean['value']:.0f} [{mean['low']:.0f}, {mean['high']:.0f}]",
         "parameters": payload["parameters"],
     }

@@ -142,7 +142,11 @@ def status(folder: str | Path) -> dict[str, Any]:
         "running": len(search.live_assignments()),
         "levels_closed": len(state.history),
         "verified_programs": len(search.candidates),
-        "found": {str(study.milestones[index]): state.space.caps[level] for index, level in state.found.items() if level is not None},
+        "found": {
+            str(study.milestones[index]): state.space.caps[level]
+            for index, level in state.found.items()
+            if level is not None
+        },
         "failures": search.failures,
         "search_flops": search.spent,
         "last_event": entries[-1]["time"],
@@ -241,7 +245,9 @@ def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Dri
     finally:
         line.close()
     repeated = _repeated_flops(study, plan, ledger)
-    payload = build_result(study, plan, search, {milestone: found for milestone, (found, _) in chosen.items()}, repeated)
+    payload = build_result(
+        study, plan, search, {milestone: found for milestone, (found, _) in chosen.items()}, repeated
+    )
     if chosen:
         _, (_, program) = max(chosen.items())
         write_program(folder, program, payload)
@@ -334,7 +340,7 @@ def _session_seconds(entries: list[dict[str, Any]]) -> float:
 
 
 def _repeated_flops(study: Study, plan: Plan, ledger: Ledger) -> float:
-    """Return an upper bound of the training that was paid twice: one slice for every trial that was lost or restored."""
+    """Return an upper bound of the training paid twice: one slice for every trial that was lost or restored."""
     per_level = {(row.member, row.level): row.training_flops or 0.0 for row in plan.rows}
     repeated = 0.0
     for entry in ledger.entries:

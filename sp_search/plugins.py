@@ -68,7 +68,9 @@ def discover(family: str) -> dict[str, type[Plugin]]:
     for point in sorted(entry_points(group=f"sp_search.{family}"), key=lambda item: item.name):
         part = point.load()
         if not (inspect.isclass(part) and issubclass(part, base)):
-            raise ValueError(f"entry point {point.value} of group sp_search.{family} is not a subclass of {base.__name__}")
+            raise ValueError(
+                f"entry point {point.value} of group sp_search.{family} is not a subclass of {base.__name__}"
+            )
         if part.kind_name() in parts:
             raise ValueError(f"two {family} are named '{part.kind_name()}': rename the one in {point.value}")
         parts[part.kind_name()] = part

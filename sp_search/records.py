@@ -50,7 +50,9 @@ class Budget(Record):
     kind: BudgetKind
     measure: Measure
     cap: float = Field(gt=0)
-    axis: dict[str, int] = Field(default_factory=dict, description="what realises the cap in the model, e.g. {rollouts: 5}")
+    axis: dict[str, int] = Field(
+        default_factory=dict, description="what realises the cap in the model, e.g. {rollouts: 5}"
+    )
 
 
 class LevelSpace(Record):
@@ -304,6 +306,19 @@ class Selection(Record):
     lineage: int
     budget: Budget
     cost: float = Field(description="what was compared: the cap for a max budget, executed mean for a mean budget")
+
+
+class Minimum(Record):
+    """A two-sided statement about the least budget that passes, and what its lower side rests on.
+
+    `proven`: the task leaves no program of the family below `low`. `statistical`: the level below `low` failed, which
+    excludes pass rates above a bound. `none`: no smaller budget was tried to a verdict.
+    """
+
+    low: float | None
+    high: float | None
+    basis: Literal["proven", "statistical", "none"]
+    text: str
 
 
 class RunnerState(BaseModel):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from sp_search.plan import Plan
-from sp_search.records import Interval, LineageMeasurement, Sample, Selection
+from sp_search.records import Count, Interval, LineageMeasurement, Minimum, Sample, Selection
 from sp_search.schedulers.base import LevelOutcome, pass_rate_bound, prefix_verdict
-from sp_search.search import Search
+from sp_search.search import Search, found_cap, statistical_minimum
 from sp_search.selection import accuracy_interval, alpha_of_look, mean_interval
 from sp_search.study import Study
 
@@ -28,7 +28,9 @@ class Remeasured(NamedTuple):
     program: dict[str, Any]
 
 
-def build_result(study: Study, plan: Plan, search: Search, chosen: dict[float, Remeasured], repeated: float) -> dict[str, Any]:
+def build_result(
+    study: Study, plan: Plan, search: Search, chosen: dict[float, Remeasured], repeated: float
+) -> dict[str, Any]:
     """Return the content of `result.json`.
 
     Args:
@@ -63,7 +65,7 @@ def build_result(study: Study, plan: Plan, search: Search, chosen: dict[float, R
 
 def _milestone(study: Study, plan: Plan, search: Search, milestone: float, chosen: Remeasured | None) -> dict[str, Any]:
     """Return one milestone's answer; a milestone that was not met says how far the search excludes programs."""
-    minimum = _minimum(study, plan, search, milestone, chosen)
+    minimum = _minimum(study, plan, search, milestone).model_dump()
     if chosen is None:
         return {"milestone": milestone, "met": False, "program": None, "budget": None, "minimum": minimum}
     alpha = alpha_of_look(study.selection.confidence, max(search.looks, 1))
@@ -77,7 +79,7 @@ def _milestone(study: Study, plan: Plan, search: Search, milestone: float, chose
         "milestone": milestone,
         "met": True,
         "program": chosen.program,
-        "budget": {**chosen.selection.budget.model_dump(mode="json"), "cap": _found_cap(search, milestone)},
+        "budget": {**chosen.selection.budget.model_dump(mode="json"), "cap": found_cap(search, milestone)},
         "minimum": minimum,
         "accuracy": gates[study.selection.gates[0]],
         "gates": gates,
@@ -108,49 +110,27 @@ def halting_warnings(lineage: LineageMeasurement) -> list[str]:
         )
     mean, need = seen.get("mean_exit"), seen.get("mean_need")
     if mean is not None and need is not None and mean < need and lineage.gates:
-        warnings.append(f"it halts at {mean:.2f} on average, before the {need:.2f} that knowing the answer locally needs")
+        warnings.append(
+            f"it halts at {mean:.2f} on average, before the {need:.2f} that knowing the answer locally needs"
+        )
     return warnings
 
 
-def _minimum(study: Study, plan: Plan, search: Search, milestone: float, chosen: Remeasured | None) -> dict[str, Any]:
-    """State the least budget from both sides: no more than what was found, no less than what is excluded.
-
-    `proven`: the task proves that no program of this family passes below `low`. `statistical`: the levels below `low`
-    failed, and each excludes only pass rates above its bound. `none`: nothing speaks against the budgets below.
-    """
-    high = None if chosen is None else _found_cap(search, milestone)
+def _minimum(study: Study, plan: Plan, search: Search, milestone: float) -> Minimum:
+    """State the least budget; what the task proves goes before what failures suggest, unless it says less."""
+    suggested = statistical_minimum(search, milestone)
     proven = _proven_low(study, plan, milestone)
-    failed = [
-        row
-        for row in _levels(search, milestone)
-        if row["verdict"] == "failed" and (high is None or row["cap"] < high)
-    ]
-    excluded = max((row["level"] for row in failed), default=-1)
-    caps = plan.space.caps
-    statistical = caps[excluded + 1] if 0 <= excluded < len(caps) - 1 else (None if excluded < 0 else caps[-1])
-    if proven is not None and (statistical is None or proven >= statistical):
-        text = f"no program of this family passes {milestone:g} below {proven:g}: proven by the task"
-        return {"low": proven, "high": high, "basis": "proven", "text": text}
-    if statistical is not None:
-        worst = next(row for row in failed if row["level"] == excluded)
-        text = (
-            f"the next lower budget {worst['cap']:g} failed in {worst['lineages']} lineages: "
-            f"pass rate <= {worst['high']:.2f} at {1 - study.verdict.false_negative:.0%}"
-        )
-        return {"low": statistical, "high": high, "basis": "statistical", "text": text}
-    return {"low": None, "high": high, "basis": "none", "text": "no smaller budget was tried to a verdict"}
-
-
-def _found_cap(search: Search, milestone: float) -> float:
-    """Return the least cap that a verified program fits: C := min(C, cost found)."""
-    levels = [outcome.found_level for outcome in search.outcomes(milestone) if outcome.found_level is not None]
-    return search.state.space.caps[min(levels)]
+    if proven is None or (suggested.low is not None and suggested.low > proven):
+        return suggested
+    text = f"no program of this family passes {milestone:g} below {proven:g}: proven by the task"
+    return Minimum(low=proven, high=suggested.high, basis="proven", text=text)
 
 
 def _proven_low(study: Study, plan: Plan, milestone: float) -> float | None:
     """Return the least number of rollouts that the task leaves possible at this milestone, over all members.
 
-    The proofs are about local cells that answer at a fixed rollout; a halting unit reads the whole input and voids them.
+    The proofs are about local cells that answer at a fixed rollout; a halting unit that reads the whole input voids
+    them.
     """
     if plan.space.measure != "rollouts" or plan.space.kind != "max" or study.prior.rule().reads != "nothing":
         return None
@@ -198,8 +178,6 @@ def _pass_rate(search: Search, passed: int, tried: int) -> Interval | None:
     false_negative = search.state.terms.false_negative
     if not passed:
         return Interval(value=0.0, low=0.0, high=pass_rate_bound(0, tried, false_negative), n=tried)
-    from sp_search.records import Count
-
     return accuracy_interval(Count(correct=passed, n=tried), false_negative)
 
 
@@ -207,7 +185,7 @@ def _visit(search: Search, outcome: LevelOutcome) -> dict[str, Any]:
     return {
         "visit": outcome.visit,
         "level": outcome.level,
-        "cap": search.state.space.caps[outcome.level],
+        "cap": outcome.cap,
         "phase": outcome.phase,
         "milestone": outcome.milestone,
         "verdict": outcome.verdict,

@@ -1,9 +1,9 @@
 """One search: judge and scheduler composed over a ledger. The three drivers feed it events and carry out its actions.
 
-An event from outside and everything that follows from it (judged reports, closed levels, actions) are one ledger line, so
-a kill leaves either all of it or nothing. `replay` feeds the recorded events to a fresh search and arrives at the same
-state. Members' measurements are held until their level is complete and judged in member order: neither a verdict nor the
-alpha that it spends depends on the order of arrival.
+An event from outside and everything that follows from it (judged reports, closed levels, actions) are one ledger line,
+so a kill leaves either all of it or nothing. `replay` feeds the recorded events to a fresh search and arrives at the
+same state. Members' measurements are held until their level is complete and judged in member order: neither a verdict
+nor the alpha that it spends depends on the order of arrival.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sp_search.records import (
     Measured,
     MemberFailed,
     MemberLost,
+    Minimum,
     Population,
     SearchEvent,
     Selection,
@@ -134,8 +135,7 @@ class Search:
             actions = self._advance(event)
         judged: list[LevelReport] = []
         if self._held and self._level_complete():
-            for measured in sorted(self._held.values(), key=lambda one: one.member):
-                judged.append(self._judge(measured))
+            judged = [self._judge(measured) for _, measured in sorted(self._held.items())]
             self._held.clear()
             for report in judged:
                 actions += self._advance(report)
@@ -154,7 +154,9 @@ class Search:
 
     def _level_complete(self) -> bool:
         level = self.state.open
-        return level is not None and all(member.done or number in self._held for number, member in level.members.items())
+        return level is not None and all(
+            member.done or number in self._held for number, member in level.members.items()
+        )
 
     def _judge(self, measured: Measured) -> LevelReport:
         assignment = self.assignments[measured.member]
@@ -168,6 +170,31 @@ class Search:
             if verdict.passed:
                 self.candidates.append((_selection(assignment, lineage), lineage))
         return report
+
+
+def found_cap(search: Search, milestone: float) -> float | None:
+    """Return the least cap that a verified program of `milestone` fits (C := min(C, cost found)), or None."""
+    levels = [outcome.found_level for outcome in search.outcomes(milestone) if outcome.found_level is not None]
+    return search.state.space.caps[min(levels)] if levels else None
+
+
+def statistical_minimum(search: Search, milestone: float) -> Minimum:
+    """State the least budget from both sides, from what was found and from the levels below it that failed."""
+    high = found_cap(search, milestone)
+    failed = [
+        outcome
+        for outcome in search.outcomes(milestone)
+        if outcome.verdict == "failed" and (high is None or outcome.cap < high)
+    ]
+    if not failed:
+        return Minimum(low=None, high=high, basis="none", text="no smaller budget was tried to a verdict")
+    worst = max(failed, key=lambda outcome: (outcome.level, outcome.tried))
+    above = search.state.space.caps[worst.level + 1 :]
+    text = (
+        f"budget {worst.cap:g} failed in {worst.tried} lineages: "
+        f"pass rate <= {worst.pass_rate_high:.2f} at {1 - search.state.terms.false_negative:.0%}"
+    )
+    return Minimum(low=min(above, default=None), high=high, basis="statistical", text=text)
 
 
 def _selection(assignment: Assignment, lineage: LineageMeasurement) -> Selection:

@@ -1,9 +1,9 @@
 """Pure judgement: is it good enough, with confidence? Then which verified program computes least?
 
-A study spends alpha = 1 - confidence over its verification tests in ledger order, alpha_j = alpha * 6 / (pi^2 j^2), whose
-sum over all j is alpha. An enumerated distribution needs no test: its accuracy is a fact. All gates must pass, without a
-correction between gates (an intersection-union test). scipy is imported where a bound is computed, so that listing and
-validating stay fast.
+A study spends alpha = 1 - confidence over its verification tests in ledger order, alpha_j = alpha * 6 / (pi^2 j^2),
+whose sum over all j is alpha. An enumerated distribution needs no test: its accuracy is a fact. All gates must pass,
+without a correction between gates (an intersection-union test). scipy is imported where a bound is computed, so that
+listing and validating stay fast.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def accuracy_interval(count: Count, alpha: float) -> Interval:
 def mean_radius(sample: Sample, alpha: float) -> float:
     """Return r with P(|mean - truth| > r) <= 2 alpha, for values in [possible_low, possible_high].
 
-    Empirical Bernstein (Maurer and Pontil 2009, theorem 4): sqrt(2 V ln(2/alpha) / n) + 7 range ln(2/alpha) / (3 (n-1)).
+    Empirical Bernstein (Maurer and Pontil 2009, theorem 4):
+    sqrt(2 V ln(2/alpha) / n) + 7 range ln(2/alpha) / (3 (n-1)).
     """
     width = sample.possible_high - sample.possible_low
     if sample.exact or width == 0.0:
@@ -79,7 +80,7 @@ def mean_interval(sample: Sample, alpha: float) -> Interval:
 
 
 def largest_certifiable(n: int | None, confidence: float) -> float:
-    """Return the largest milestone that n held-out examples can certify at the first look (1.0 when n is None: exact)."""
+    """Return the largest milestone that n held-out examples can certify at the first look (n None: exact, so 1)."""
     return 1.0 if n is None else float(alpha_of_look(confidence, 1) ** (1.0 / n))
 
 

@@ -24,7 +24,6 @@ from sp_search.records import (
 from sp_search.search import Search
 from sp_search.store import Store, begin_state
 
-
 Limit = Callable[[Search], str | None]
 Progress = Callable[[Search], None]
 
@@ -47,7 +46,9 @@ def run_inprocess(
     while queue and search.state.finished is None:
         assignment = queue.popleft()
         try:
-            event: Measured | MemberFailed | LimitReached = _run_level(search, runner, store, assignment, limit, progress)
+            event: Measured | MemberFailed | LimitReached = _run_level(
+                search, runner, store, assignment, limit, progress
+            )
         except Exception as error:  # a member's own code may raise anything; the ledger and the report carry it
             reason = f"{type(error).__name__}: {error}"
             event = MemberFailed(member=assignment.member, attempt=assignment.attempt, reason=reason)

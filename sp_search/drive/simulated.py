@@ -10,6 +10,8 @@ import heapq
 from collections import deque
 from typing import Any, Protocol
 
+from pydantic import Field
+
 from sp_search.records import (
     Action,
     Assignment,
@@ -21,6 +23,7 @@ from sp_search.records import (
     Measured,
     Member,
     MemberLost,
+    Minimum,
     Population,
     Record,
     Restored,
@@ -29,7 +32,7 @@ from sp_search.records import (
     Start,
 )
 from sp_search.schedulers.base import BudgetScheduler, LevelOutcome, Terms
-from sp_search.search import Search
+from sp_search.search import Search, statistical_minimum
 
 
 class Oracle(Protocol):
@@ -50,13 +53,12 @@ class SimulationResult(Record):
     """What a simulated search found and what it paid."""
 
     found_budget: float | None
-    minimum: tuple[float | None, float | None]
-    search_cost: float
+    minimum: Minimum
+    search_cost: float = Field(description="what was paid for training, in the oracle's prices, repeated work included")
     levels: list[LevelOutcome]
-    events: int
+    events: list[dict[str, Any]] = Field(description="the ledger's lines, as a study's folder would hold them")
     virtual_time: float
     utilisation: float
-    ledger: list[dict[str, Any]]
 
 
 class _Cluster:
@@ -118,7 +120,9 @@ def simulate(
     Raises:
         ValueError: the oracle has no levels or they do not ascend.
     """
-    space = LevelSpace(kind=scheduler.budget, measure="flops", axis=scheduler.axis, caps=[float(c) for c in oracle.levels])
+    space = LevelSpace(
+        kind=scheduler.budget, measure="flops", axis=scheduler.axis, caps=[float(c) for c in oracle.levels]
+    )
     budgets = [Budget(kind=scheduler.budget, measure="flops", cap=cap) for cap in space.caps]
     population = Population(
         members=[Member(member=index, config={}, budgets=list(budgets)) for index in range(members)], replicas=1
@@ -127,7 +131,9 @@ def simulate(
     ledger: list[dict[str, Any]] = []
 
     def begin() -> Search:
-        return Search(scheduler, space, population, terms, 0.99, append=lambda entry: ledger.append({"seq": len(ledger), **entry}))
+        return Search(
+            scheduler, space, population, terms, 0.99, append=lambda entry: ledger.append({"seq": len(ledger), **entry})
+        )
 
     search, cluster = begin(), _Cluster(oracle, workers)
     event: SearchEvent = Capacity(slots=workers)
@@ -183,21 +189,10 @@ def _result(search: Search, cluster: _Cluster, ledger: list[dict[str, Any]]) -> 
     caps = state.space.caps
     return SimulationResult(
         found_budget=None if found is None else caps[found],
-        minimum=(minimum_low(search, state.milestone), None if found is None else caps[found]),
+        minimum=statistical_minimum(search, state.milestone),
         search_cost=cluster.paid,
         levels=state.history,
-        events=len(ledger),
+        events=ledger,
         virtual_time=cluster.now,
         utilisation=cluster.busy_time / (cluster.now * cluster.workers) if cluster.now else 0.0,
-        ledger=ledger,
     )
-
-
-def minimum_low(search: Search, milestone: float) -> float | None:
-    """Return the least cap that the failures do not speak against: the one above the largest failed level."""
-    outcomes = search.outcomes(milestone)
-    passed = [outcome.found_level for outcome in outcomes if outcome.found_level is not None]
-    ceiling = min(passed, default=len(search.state.space.caps))
-    failed = [outcome.level for outcome in outcomes if outcome.verdict == "failed" and outcome.level < ceiling]
-    low = max(failed, default=-1) + 1
-    return search.state.space.caps[low] if low < len(search.state.space.caps) else None

@@ -6,7 +6,8 @@ the prefix rule, re-issuing what the machinery lost, climbing the milestones.
 
 A level is open until every lineage it was given is conclusive. *Found* needs one verified program; *failed* needs
 `lineages_to_fail` conclusive failures, so a level with fewer is given further lineages. What the machinery lost is
-issued again with the same seeds; after `max_retries` its lineages are *undecided* and the next indices take their place.
+issued again with the same seeds; after `max_retries` its lineages are *undecided* and the next indices take their
+place.
 An infrastructure failure is never evidence that a budget holds no good program.
 """
 
@@ -72,6 +73,7 @@ class LevelOutcome(Record):
 
     visit: int
     level: int
+    cap: float
     milestone: float
     phase: str
     verdict: LevelVerdict
@@ -81,7 +83,9 @@ class LevelOutcome(Record):
     undecided: int
     pass_rate_high: float = Field(description="upper bound of the pass rate at the study's false-negative rate")
     members: dict[int, list[int]] = Field(description="lineages by member whose weights a later visit may inherit")
-    conclusive: list[tuple[int, int]] = Field(description="(lineage, member) of every conclusive lineage, in index order")
+    conclusive: list[tuple[int, int]] = Field(
+        description="(lineage, member) of every conclusive lineage, in index order"
+    )
     passing: list[tuple[int, int]] = Field(description="(lineage, member) of the verified ones, in index order")
     training_flops: float
 
@@ -187,8 +191,8 @@ class BudgetScheduler(Plugin):
             space=space,
             population=population,
             terms=terms,
-            lineages={member: replicas for member in members},
-            next_lineage={member: population.replicas for member in members},
+            lineages=dict.fromkeys(members, replicas),
+            next_lineage=dict.fromkeys(members, population.replicas),
         )
 
     def advance(self, state: SearchState, event: SearchEvent) -> tuple[SearchState, list[Action]]:
@@ -364,7 +368,9 @@ def _assignment(state: SearchState, number: int, member: OpenMember) -> Assignme
     )
 
 
-def _assign(state: SearchState, members: dict[int, OpenMember], *, restart: bool = False) -> tuple[SearchState, list[Action]]:
+def _assign(
+    state: SearchState, members: dict[int, OpenMember], *, restart: bool = False
+) -> tuple[SearchState, list[Action]]:
     """Give every member a new attempt: a Start for those without a live trial (or `restart`), else a SetBudget."""
     assert state.open is not None
     attempts, live = state.attempts, list(state.live)
@@ -407,7 +413,9 @@ def _extend(state: SearchState) -> tuple[SearchState, list[Action]] | None:
     assert state.open is not None
     level = state.open
     available = [member for member in level.members if member not in state.dropped]
-    verdict = prefix_verdict([row[2] for row in sorted(level.reports, key=lambda r: r[:2])], state.terms.lineages_to_fail)
+    verdict = prefix_verdict(
+        [row[2] for row in sorted(level.reports, key=lambda r: r[:2])], state.terms.lineages_to_fail
+    )
     if verdict != "undecided" or level.extensions >= state.terms.max_extensions or not available:
         return None
     further: dict[int, OpenMember] = {}
@@ -433,6 +441,7 @@ def _close(state: SearchState) -> SearchState:
     outcome = LevelOutcome(
         visit=level.visit,
         level=level.level,
+        cap=state.space.caps[level.level],
         milestone=state.milestone,
         phase=level.phase,
         verdict=verdict,

@@ -52,7 +52,9 @@ def test_the_answer_is_the_proven_minimum_and_says_so(finished: sp_search.Result
 def test_a_fixed_number_of_rollouts_costs_the_same_on_every_input(finished: sp_search.Result) -> None:
     result = finished.payload
     mean = result["mean_flops_per_example"]
-    assert mean["low"] == mean["value"] == mean["high"] == result["max_flops_per_example"] == result["max_available_flops"]
+    assert (
+        mean["low"] == mean["value"] == mean["high"] == result["max_flops_per_example"] == result["max_available_flops"]
+    )
 
 
 def test_the_program_loads_and_answers(finished: sp_search.Result) -> None:

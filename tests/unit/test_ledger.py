@@ -79,7 +79,9 @@ def test_an_existing_study_is_never_begun_anew(tmp_path: Path) -> None:
 
 
 def test_a_second_driver_is_refused_and_told_who_holds_the_study(tmp_path: Path) -> None:
-    code = f"from pathlib import Path; from sp_search.ledger import Ledger; Ledger(Path({str(tmp_path)!r}), create=True)"
+    code = (
+        f"from pathlib import Path; from sp_search.ledger import Ledger; Ledger(Path({str(tmp_path)!r}), create=True)"
+    )
     with Ledger(tmp_path, create=True):
         second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert second.returncode != 0
@@ -90,7 +92,8 @@ def test_a_second_driver_is_refused_and_told_who_holds_the_study(tmp_path: Path)
 def test_the_lock_of_a_dead_driver_is_free(tmp_path: Path) -> None:
     code = (
         "import os; from pathlib import Path; from sp_search.ledger import Ledger; "
-        f"ledger = Ledger(Path({str(tmp_path)!r}), create=True); ledger.append({{'number': 0}}); os.kill(os.getpid(), 9)"
+        f"ledger = Ledger(Path({str(tmp_path)!r}), create=True); ledger.append({{'number': 0}}); "
+        "os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     with Ledger(tmp_path) as ledger:

@@ -1,4 +1,4 @@
-"""Judgement: bounds that hold, looks that are paid for, and a choice that never rewards accuracy beyond the milestone."""
+"""Judgement: bounds that hold, looks that are paid for, and a choice that never rewards surplus accuracy."""
 
 from math import isclose
 
@@ -26,7 +26,9 @@ def sample(mean: float, variance: float = 1.0, n: int = 8192, low: float = 1.0, 
     return Sample(mean=mean, variance=variance, p95=high, largest=high, n=n, possible_low=low, possible_high=high)
 
 
-def lineage(index: int = 0, *, correct: int = 100, n: int = 100, exact: bool = False, **fields: object) -> LineageMeasurement:
+def lineage(
+    index: int = 0, *, correct: int = 100, n: int = 100, exact: bool = False, **fields: object
+) -> LineageMeasurement:
     values = {
         "lineage": index,
         "seed": index,
@@ -43,7 +45,15 @@ def lineage(index: int = 0, *, correct: int = 100, n: int = 100, exact: bool = F
 def assignment(milestone: float = 0.9, budget: Budget = MAX_BUDGET, lineages: int = 1) -> Assignment:
     indices = list(range(lineages))
     return Assignment(
-        member=0, visit=0, level=0, attempt=1, milestone=milestone, budget=budget, config={}, lineages=indices, seeds=indices
+        member=0,
+        visit=0,
+        level=0,
+        attempt=1,
+        milestone=milestone,
+        budget=budget,
+        config={},
+        lineages=indices,
+        seeds=indices,
     )
 
 
@@ -111,7 +121,9 @@ def test_the_bound_of_a_constant_is_the_constant() -> None:
 
 
 @given(mean=st.floats(1, 8), variance=st.floats(0, 10), n=st.integers(1, 10_000))
-def test_a_mean_lies_in_its_interval_and_the_interval_in_the_possible_range(mean: float, variance: float, n: int) -> None:
+def test_a_mean_lies_in_its_interval_and_the_interval_in_the_possible_range(
+    mean: float, variance: float, n: int
+) -> None:
     interval = mean_interval(sample(mean, variance, n), 0.01)
     assert 1.0 <= interval.low <= mean <= interval.high <= 8.0
 
