@@ -132,8 +132,8 @@ class Updates:
         for key in keys:
             self.update(key, time_ms).tags |= {"verdict": outcome.verdict, "phase": outcome.phase}
         self._end(keys, "FINISHED", time_ms)
-        cap = self.reader.header["space"]["caps"][outcome.level]
-        curve = {"budget_cap": cap, "passed": outcome.passed, "lineages": outcome.tried, "looks": self.reader.looks}
+        curve = {"budget_cap": outcome.cap, "passed": outcome.passed, "lineages": outcome.tried}
+        curve["looks"] = self.reader.looks
         curve |= {f"search/{use}_flops": flops for use, flops in self.reader.spent.items()}
         self.update(STUDY, time_ms).points += _points(curve, outcome.visit, time_ms)
 

@@ -1,0 +1,101 @@
+"""The one-file page of a study: no script, no external address, every word from the study escaped.
+
+It is made from the folder's JSON and `study.yaml` alone, whether the study has ended or not.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from sp_search import __version__
+from sp_search.report.reading import Story, read_story
+from sp_search.report.sections import parts, question
+from sp_search.report.words import answer, cards, minimum_words
+
+PAGE_NAME = "report.html"
+TONES = {"passed": "good", "failed": "bad", "undecided": "open", "met": "good", "not met": "bad", "flagged": "bad"}
+
+
+class Figure(NamedTuple):
+    """A picture, what it shows and how to read it."""
+
+    title: str
+    svg: Markup
+    caption: str
+
+
+class State(NamedTuple):
+    """How the study stands, in a word."""
+
+    word: str
+    tone: str
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` into a study's folder, whole or not at all, and return its path.
+
+    Raises:
+        StorageError: the folder holds no ledger, or `result.json` lacks what every result has.
+    """
+    page = folder / PAGE_NAME
+    partial = page.with_suffix(".partial")
+    partial.write_text(render(read_story(folder)), encoding="utf-8")
+    os.replace(partial, page)
+    return page
+
+
+def render(story: Story) -> str:
+    """Return the page. Reproducible: the same files give the same bytes."""
+    here = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    result = story.result
+    return environment.get_template("page.html.jinja").render(
+        name=story.ledger.header["name"],
+        css=Markup((here / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        version=__version__,
+        state=_state(story),
+        question=question(story),
+        answer=answer(story),
+        minimum="" if result is None else minimum_words(result.minimum, story.measure),
+        warnings=[] if result is None else result.warnings,
+        cards=[] if result is None else cards(result),
+        figures=_figures(story),
+        parts=parts(story),
+        tones=TONES,
+    )
+
+
+def _state(story: Story) -> State:
+    if story.result is None:
+        return State("not finished", "open")
+    if story.result.met:
+        return State("all milestones met" if len(story.result.milestones) > 1 else "met", "good")
+    some = any(entry.met for entry in story.result.milestones)
+    return State("not all milestones met" if some else "not met", "bad")
+
+
+def _figures(story: Story) -> list[Figure]:
+    from sp_search.report.figures import accuracy_against_flops, budget_over_time
+
+    drawn = [
+        (
+            "Budget over time",
+            budget_over_time(story),
+            "Every level in the order of the search: a disc passed, a cross failed. The dashed line is the answer; "
+            "what lies in the grey area failed or is excluded.",
+        ),
+        (
+            "Accuracy against compute",
+            accuracy_against_flops(story),
+            "Every judged program: filled ones were verified, hollow ones were not good enough and stand at their last "
+            "validation accuracy. Further left computes less.",
+        ),
+    ]
+    return [Figure(title, Markup(svg), caption) for title, svg, caption in drawn if svg is not None]  # noqa: S704

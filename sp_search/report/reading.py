@@ -1,0 +1,188 @@
+"""Reads what a study left, as JSON alone: its ledger, its study file, and `result.json` when it has ended.
+
+Required keys are required, and a file that lacks one is named; keys that another version added are ignored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from sp_search.errors import StorageError
+from sp_search.ledger import LEDGER_NAME, read_ledger
+from sp_search.records import Budget
+from sp_search.rows import LedgerReader
+from sp_search.schedulers.base import LevelOutcome
+
+HASHED = ("study.yaml", LEDGER_NAME, "result.json", "program/model.safetensors", "program/config.json")
+
+
+class Entry(BaseModel):
+    """An object of `result.json`; unknown keys are ignored, numbers are finite."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Estimate(Entry):
+    """A value, with its interval where it has one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    exact: bool = False
+    distribution: str | None = None
+    rule: str | None = None
+
+
+def _as_estimate(value: object) -> object:
+    return {"value": value} if isinstance(value, int | float) else value
+
+
+Figure = Annotated[Estimate, BeforeValidator(_as_estimate)]
+
+
+class Minimum(Entry):
+    """What is known about the least budget, from both sides, and what that rests on."""
+
+    low: float | None
+    high: float | None
+    basis: Literal["proven", "statistical", "none"]
+    text: str = ""
+
+
+class MilestoneEntry(Entry):
+    """The answer to one milestone."""
+
+    milestone: float
+    met: bool
+    program: dict[str, Any] | None
+    budget: Budget | None
+    minimum: Minimum
+    accuracy: Figure | None = None
+    gates: dict[str, Figure] = Field(default_factory=dict)
+    reports: dict[str, Figure] = Field(default_factory=dict)
+    mean_flops_per_example: Figure | None = None
+    p95_flops_per_example: Figure | None = None
+    max_flops_per_example: Figure | None = None
+    max_available_flops: Figure | None = None
+    mean_rollouts: Figure | None = None
+    serial_depth: int | None = None
+    parameters: int | None = None
+    diagnostics: dict[str, Any] = Field(default_factory=dict)
+    warnings: list[str] = Field(default_factory=list)
+
+
+class LevelEntry(Entry):
+    """A budget with all its visits."""
+
+    milestone: float
+    level: int
+    cap: float
+    lineages: int
+    passed: int
+    undecided: int = 0
+    pass_rate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: str
+
+
+class AuditEntry(Entry):
+    """What an audit said."""
+
+    name: str
+    verdict: str
+    statistic: str = ""
+
+
+class ResultFile(MilestoneEntry):
+    """`result.json`; the top level repeats the highest milestone that was met."""
+
+    name: str
+    seed: int
+    ended: str = "resolved"
+    milestones: list[MilestoneEntry]
+    levels: list[LevelEntry]
+    looks: int
+    search_flops: dict[str, float]
+    audits: list[AuditEntry] = Field(default_factory=list)
+    failures: dict[str, int]
+    undecided: int = 0
+    unsearched: list[float] = Field(default_factory=list)
+    dropped_members: dict[str, str] = Field(default_factory=dict)
+
+
+class Story(NamedTuple):
+    """Everything that the page tells."""
+
+    ledger: LedgerReader
+    result: ResultFile | None
+    study_text: str
+    hashes: dict[str, str]
+
+    @property
+    def levels(self) -> list[LevelEntry]:
+        """Every budget that was judged; before the end each visit is a row of its own."""
+        return [_level(outcome) for outcome in self.ledger.outcomes] if self.result is None else self.result.levels
+
+    @property
+    def measure(self) -> str:
+        """What the search's caps are counted in."""
+        return str(self.ledger.header["space"]["measure"])
+
+
+def read_story(folder: Path) -> Story:
+    """Return what `folder` tells.
+
+    Raises:
+        StorageError: there is no ledger, it has no header, or `result.json` lacks a required key.
+    """
+    reader = LedgerReader()
+    try:
+        for entry in read_ledger(folder):
+            reader.read(entry)
+    except ValidationError as error:
+        raise StorageError(f"the ledger of {folder} cannot be read by this version: {_problems(error)}") from error
+    if not reader.header:
+        raise StorageError(f"the ledger of {folder} was never begun: delete the folder and run the study again")
+    study = folder / "study.yaml"
+    hashes = {name: _sha256(folder / name) for name in HASHED if (folder / name).exists()}
+    return Story(reader, _read_result(folder / "result.json"), _text(study) if study.exists() else "", hashes)
+
+
+def _read_result(path: Path) -> ResultFile | None:
+    if not path.exists():
+        return None
+    try:
+        return ResultFile.model_validate(json.loads(_text(path)))
+    except ValidationError as error:
+        raise StorageError(f"{path} cannot be read: {_problems(error)}") from error
+    except ValueError as error:
+        raise StorageError(f"{path} is no JSON: {error}") from error
+
+
+def _level(outcome: LevelOutcome) -> LevelEntry:
+    tried = outcome.tried
+    return LevelEntry(
+        lineages=tried,
+        pass_rate=outcome.passed / tried if tried else None,
+        high=outcome.pass_rate_high if tried and not outcome.passed else None,
+        **outcome.model_dump(include={"milestone", "level", "cap", "passed", "undecided", "verdict"}),
+    )
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,228 @@
+"""The page's sections as plain data: titles, sentences, tables and code, in the order in which they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sp_search.report.reading import Story
+from sp_search.report.words import FAILURES, amount, bounds, flops, minimum_words, pass_rate, percent
+
+MOST_ROWS = 400
+
+
+class Table(NamedTuple):
+    """Heads and rows of text."""
+
+    heads: tuple[str, ...]
+    cells: Sequence[tuple[str, ...]]
+
+
+class Part(NamedTuple):
+    """One section of the page."""
+
+    title: str
+    text: str = ""
+    table: Table | None = None
+    code: str = ""
+    fold_title: str = ""
+    fold: str = ""
+
+
+def question(story: Story) -> str:
+    """Return what was asked, in one sentence."""
+    header = story.ledger.header
+    study, space = header["study"], header["space"]
+    task, model = _part(study.get("task", {})), _part(study.get("model", {}))
+    milestones = " then ".join(percent(milestone) for milestone in header["terms"]["milestones"])
+    gates = ", ".join(study.get("selection", {}).get("gates", ["iid"]))
+    members, replicas = len(header["population"]["members"]), header["population"]["replicas"]
+    per_input = "on any input" if space["kind"] == "max" else "on average"
+    return (
+        f"which {model} program answers {milestones} of {task} correctly ({gates}) and computes least, counted as "
+        f"{space['measure'].replace('_', ' ')} {per_input}? {members} configuration{'s' * (members > 1)}, {replicas} "
+        f"seeds each, {percent(story.ledger.confidence)} confidence for all verification tests together."
+    )
+
+
+def parts(story: Story) -> list[Part]:
+    """Return the sections after the answer and the figures; a section without content is left out."""
+    found = [_milestones(story), _levels(story), _other_distributions(story), _audits(story), _failures(story)]
+    found += [_left_out(story), _costs(story), _diagnostics(story), _loading(story), _provenance(story)]
+    return [part for part in found if part is not None]
+
+
+def _milestones(story: Story) -> Part | None:
+    result = story.result
+    if result is None or len(result.milestones) < 2:
+        return None
+    cells = [
+        (
+            percent(entry.milestone),
+            "met" if entry.met else "not met",
+            "" if entry.budget is None else amount(entry.budget.cap, entry.budget.measure),
+            "" if entry.accuracy is None else f"{percent(entry.accuracy.value)} ({bounds(entry.accuracy)})",
+            minimum_words(entry.minimum, story.measure),
+        )
+        for entry in result.milestones
+    ]
+    return Part("Milestones", table=Table(("milestone", "", "budget", "accuracy", "minimum"), cells))
+
+
+def _levels(story: Story) -> Part | None:
+    levels = sorted(story.levels, key=lambda level: (level.milestone, level.cap))
+    if not levels:
+        return None
+    several = len({level.milestone for level in levels}) > 1
+    cells = [
+        (
+            *((percent(level.milestone),) if several else ()),
+            amount(level.cap, story.measure),
+            level.verdict,
+            pass_rate(level),
+            str(level.undecided) if level.undecided else "none",
+        )
+        for level in levels[:MOST_ROWS]
+    ]
+    terms = story.ledger.header["terms"]
+    text = (
+        f"A level passes at the first verified program; it fails after at least {terms.get('lineages_to_fail', 5)} "
+        f"lineages (independent seeds) without one, which excludes pass rates above the bound at "
+        f"{percent(1 - terms.get('false_negative', 0.05))}. Undecided lineages were lost to the machinery and count "
+        "for neither side."
+    )
+    heads = ("budget", "verdict", "lineages that passed", "undecided")
+    return Part("Levels", text, Table(("milestone", *heads) if several else heads, cells))
+
+
+def _other_distributions(story: Story) -> Part | None:
+    result = story.result
+    if result is None or not (result.reports or len(result.gates) > 1):
+        return None
+    cells = [(name, "gate", percent(figure.value), bounds(figure), "") for name, figure in result.gates.items()]
+    cells += [
+        (name, "report", percent(figure.value), bounds(figure), figure.rule or "")
+        for name, figure in result.reports.items()
+    ]
+    text = (
+        "A gate had to be passed. A report was only looked at after the program had been chosen, and decided nothing."
+    )
+    return Part("Other inputs", text, Table(("distribution", "role", "accuracy", "interval", "how"), cells))
+
+
+def _audits(story: Story) -> Part | None:
+    if story.result is None or not story.result.audits:
+        return None
+    cells = [(audit.name, audit.verdict, audit.statistic) for audit in story.result.audits]
+    return Part("Audits", "Sealed from the search.", Table(("audit", "verdict", "statistic"), cells))
+
+
+def _failures(story: Story) -> Part:
+    counts: dict[tuple[str, int, str], int] = {}
+    for failure in story.ledger.failures:
+        counts[failure] = counts.get(failure, 0) + 1
+    if not counts:
+        return Part("Failures", "None: nothing was lost, nothing raised, nothing diverged.")
+    cells = [
+        (FAILURES.get(kind, kind), str(count), f"member {member}", reason[:500])
+        for (kind, member, reason), count in list(counts.items())[:MOST_ROWS]
+    ]
+    return Part("Failures", table=Table(("what", "times", "where", "why"), cells))
+
+
+def _left_out(story: Story) -> Part:
+    caps = story.ledger.header["space"]["caps"]
+    seen = {outcome.level for outcome in story.ledger.outcomes}
+    unsearched = [cap for level, cap in enumerate(caps) if level not in seen]
+    unsearched = unsearched if story.result is None else story.result.unsearched
+    listed = ", ".join(f"{cap:.6g}" for cap in unsearched[:40]) + (" …" if len(unsearched) > 40 else "")
+    sentences = [
+        f"Budgets of the ladder that no program was tried at: {listed}." if listed else "Every budget was tried."
+    ]
+    undecided = sum(level.undecided for level in story.levels)
+    if undecided:
+        sentences.append(f"{undecided} lineages stayed undecided; they are evidence for nothing.")
+    if story.result is not None:
+        sentences += [
+            f"Member {member} left the search: {why}." for member, why in story.result.dropped_members.items()
+        ]
+    sentences.append(
+        "The statement holds for the stated family of programs, training recipe and training length; another recipe "
+        "may reach the milestone with less."
+    )
+    return Part("What was left unsearched", " ".join(sentences))
+
+
+def _costs(story: Story) -> Part:
+    spent: dict[str, float] = dict(story.ledger.spent if story.result is None else story.result.search_flops)
+    cells = [(use, flops(value)) for use, value in spent.items()]
+    looks = story.ledger.looks if story.result is None else story.result.looks
+    text = f"{looks} verification tests were spent. This is what the search paid, never part of a program's budget."
+    return Part("What the search cost", text, Table(("use", "compute"), cells))
+
+
+def _diagnostics(story: Story) -> Part | None:
+    if story.result is None or not story.result.diagnostics:
+        return None
+    cells = [(name.replace("_", " "), _value(value)) for name, value in story.result.diagnostics.items()]
+    return Part("Diagnostics of the selected program", table=Table(("what", "value"), cells))
+
+
+def _loading(story: Story) -> Part | None:
+    if "program/config.json" not in story.hashes:
+        return None
+    code = (
+        "# with sp_search, in this folder\n"
+        'import sp_search\nprogram = sp_search.load(".")\n\n'
+        "# with torch and safetensors alone, in the folder program/\n"
+        "from load import load\nprogram = load()\n"
+    )
+    program = story.result.program if story.result is not None and story.result.program is not None else {}
+    cells = [(str(name), _value(value)) for name, value in program.items()]
+    return Part("The program", table=Table(("setting", "value"), cells) if cells else None, code=code)
+
+
+def _provenance(story: Story) -> Part:
+    ledger = story.ledger
+    cells = [("seed", str(ledger.header["seed"]))]
+    cells += [(name, str(version)) for name, version in ledger.header.get("versions", {}).items()]
+    if ledger.began is not None and ledger.last is not None:
+        cells.append(("began", _time(ledger.began)))
+        cells.append(("last event", f"{_time(ledger.last)} ({_duration(ledger.last - ledger.began)} later)"))
+    cells += [(f"SHA-256 of {name}", digest) for name, digest in story.hashes.items()]
+    code = f"sp-search run study.yaml --seed {int(ledger.header['seed'])} --output again"
+    return Part(
+        "Provenance",
+        "In this folder, with the versions below:",
+        Table(("what", "value"), cells),
+        code,
+        "study.yaml",
+        story.study_text,
+    )
+
+
+def _part(settings: dict[str, Any]) -> str:
+    """Return a part as `kind (field value, ...)`, without the fields that are long."""
+    fields = [f"{name} {value}" for name, value in settings.items() if name != "kind" and isinstance(value, int | str)]
+    return f"{settings.get('kind', '?')}" + (f" ({', '.join(fields[:4])})" if fields else "")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "unknown"}[value]
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(inner)}" for name, inner in value.items())
+    return str(value)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

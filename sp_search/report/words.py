@@ -1,0 +1,165 @@
+"""Numbers and verdicts in plain words, for a reader who has never heard of the project."""
+
+from __future__ import annotations
+
+from math import ceil, floor, isclose
+
+from sp_search.records import Budget
+from sp_search.report.reading import Estimate, LevelEntry, MilestoneEntry, Minimum, Story
+
+PHASES = {
+    "up_fast": "up fast",
+    "down_slow": "down slowly",
+    "up_slower": "up slower",
+    "down_slower": "down slower",
+    "growing": "growing",
+}
+ENDINGS = {
+    "resolved": "the search settled every milestone",
+    "exhausted": "even the largest budget of the ladder failed",
+    "no_members": "every member was lost or failed",
+    "seconds": "its time limit was reached",
+    "search_flops": "its limit of search compute was reached",
+    "trials": "its limit of trials was reached",
+    "failures": "too many trials failed",
+    "interrupted": "it was interrupted",
+}
+FAILURES = {
+    "diverged": "lineages whose training stopped being finite",
+    "member_lost": "trials that the machinery lost (never evidence about a budget)",
+    "member_failed": "trials whose own code raised",
+}
+BASES = {
+    "proven": "This is proven, not measured.",
+    "statistical": "This is statistical evidence, not a proof: programs that pass more rarely than that may exist.",
+    "none": "Nothing is claimed about smaller budgets.",
+}
+
+
+def flops(value: float) -> str:
+    """Return a number of FLOPs with its unit."""
+    for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}FLOPs"
+    return f"{value:,.0f} FLOPs"
+
+
+def amount(value: float, measure: str) -> str:
+    """Return a cap in its measure: `5 rollouts`, `12,345 FLOPs`."""
+    if measure == "flops":
+        return flops(value)
+    noun = measure.replace("_", " ")
+    return f"{value:,.6g} {noun[:-1] if value == 1 and noun.endswith('s') else noun}"
+
+
+def percent(value: float) -> str:
+    """Return a share in percent, with as many digits as it takes to tell it from 100."""
+    digits = 1 if value < 0.9 else 2 if value < 0.9995 else 3
+    return f"{100 * value:.{digits}f}".rstrip("0").rstrip(".") + " %"
+
+
+def bounds(estimate: Estimate) -> str:
+    """Return an accuracy's interval in percent, rounded outwards."""
+    if estimate.exact:
+        return "exact: every possible input was checked"
+    if estimate.low is None or estimate.high is None:
+        return "no interval"
+    low, high = floor(estimate.low * 1e4) / 100, min(100.0, ceil(estimate.high * 1e4) / 100)
+    return f"between {low:g} and {high:g} %" + (f", {estimate.n:,} inputs" if estimate.n else "")
+
+
+def spread(estimate: Estimate) -> str:
+    """Return the interval of a cost, or nothing where it is one number."""
+    if estimate.low is None or estimate.high is None or isclose(estimate.low, estimate.high):
+        return "the same on every input" if estimate.exact or estimate.low is not None else ""
+    return f"between {flops(estimate.low)} and {flops(estimate.high)}"
+
+
+def pass_rate(level: LevelEntry) -> str:
+    """Return how many lineages passed, and what that says about the rate."""
+    counted = f"{level.passed} of {level.lineages}"
+    if not level.lineages:
+        return "none judged"
+    if not level.passed:
+        return f"{counted}; pass rate ≤ {percent(level.high)}" if level.high is not None else counted
+    if level.low is None or level.high is None:
+        return counted
+    return f"{counted}; pass rate {percent(level.low)} to {percent(level.high)}"
+
+
+def budget_words(budget: Budget) -> str:
+    """Return a budget as a phrase."""
+    cap = amount(budget.cap, budget.measure)
+    return f"at most {cap} on any input" if budget.kind == "max" else f"at most {cap} on average"
+
+
+def answer(story: Story) -> str:
+    """Return the answer in one sentence."""
+    result = story.result
+    if result is None:
+        return _progress(story)
+    if result.budget is None:
+        ended = ENDINGS.get(result.ended, f"it ended by {result.ended}")
+        return f"No program reached {percent(result.milestone)} correct answers: {ended}."
+    words = f"The cheapest program that passed spends {budget_words(result.budget)}"
+    if result.mean_flops_per_example is not None:
+        words += f" ({flops(result.mean_flops_per_example.value)} on average)"
+    if result.accuracy is None:
+        return words + "."
+    if result.accuracy.exact:
+        right = f"{percent(result.accuracy.value)} of all possible inputs; every one was checked"
+    else:
+        right = f"{percent(result.accuracy.value)} of the inputs ({bounds(result.accuracy)})"
+    return f"{words} and answers correctly on {right}."
+
+
+def _progress(story: Story) -> str:
+    passed = [level for level in story.levels if level.verdict == "passed"]
+    if not passed:
+        return f"This study is not finished: {len(story.levels)} budgets were judged and none has passed yet."
+    best = min(passed, key=lambda level: (-level.milestone, level.cap))
+    found = f"the least that has passed {percent(best.milestone)} is {amount(best.cap, story.measure)}"
+    return f"This study is not finished. So far {found}; smaller budgets may follow."
+
+
+def minimum_words(minimum: Minimum, measure: str) -> str:
+    """Return what is known about the least budget, and what that rests on."""
+    if minimum.high is not None and minimum.low == minimum.high:
+        known = f"{amount(minimum.high, measure)} is the least that the search leaves possible"
+        known = f"{amount(minimum.high, measure)} is the minimum" if minimum.basis == "proven" else known
+    elif minimum.low is not None and minimum.high is not None:
+        known = f"The least budget lies between {minimum.low:g} and {amount(minimum.high, measure)}"
+    elif minimum.low is not None:
+        known = f"A program that passes needs {amount(minimum.low, measure)} or more"
+    elif minimum.high is None and minimum.basis == "statistical":
+        known = "No budget that was tried passed"
+    else:
+        known = "How much less would do is not known"
+    return f"{known}: {minimum.text}. {BASES[minimum.basis]}" if minimum.text else f"{known}. {BASES[minimum.basis]}"
+
+
+def cards(entry: MilestoneEntry) -> list[tuple[str, str, str]]:
+    """Return the answer's figures as (name, value, remark)."""
+    rows: list[tuple[str, str, str]] = []
+    if entry.budget is not None:
+        axis = ", ".join(f"{value} {name}" for name, value in entry.budget.axis.items())
+        on = "any input" if entry.budget.kind == "max" else "average"
+        rows.append(
+            ("budget", amount(entry.budget.cap, entry.budget.measure), f"a cap on {on}" + (f"; {axis}" if axis else ""))
+        )
+    if entry.accuracy is not None:
+        rows.append(("accuracy", percent(entry.accuracy.value), bounds(entry.accuracy)))
+    named = (
+        ("mean compute", entry.mean_flops_per_example),
+        ("95th percentile", entry.p95_flops_per_example),
+        ("most used", entry.max_flops_per_example),
+        ("most available", entry.max_available_flops),
+    )
+    for name, figure in named:
+        if figure is not None:
+            rows.append((name, flops(figure.value), spread(figure) if figure.n else "per input"))
+    if entry.parameters is not None:
+        rows.append(("parameters", f"{entry.parameters:,}", ""))
+    if entry.serial_depth is not None:
+        rows.append(("serial depth", f"{entry.serial_depth:,}", "operations in a row"))
+    return rows
