@@ -35,7 +35,7 @@ class ModelSpec(Plugin):
         return None
 
     def build(self, shape: Shape, exits: int, *, halting: bool, generator: Generator) -> ProgramModel:
-        """Return a freshly initialised network with N = `exits`; every random number comes from `generator`."""
+        """Return a fresh network with N = `exits`, passed through `finish`; all its randomness is `generator`'s."""
         raise NotImplementedError
 
     def prices(self, shape: Shape, exits: int, *, halting: bool) -> Prices:
@@ -54,10 +54,21 @@ class ModelSpec(Plugin):
         if axis not in self.axes():
             raise ValueError(f"{self.kind_name()} has no axis '{axis}'. Known: {', '.join(self.axes())}.")
 
-    def _finished(
+    def finish(
         self, network: ProgramModel, arguments: dict[str, Any], shape: Shape, exits: int, *, halting: bool
     ) -> ProgramModel:
-        """Give a network its price list and the JSON from which it can be built again."""
+        """Give a network its price list and the JSON from which it can be built again, and return it.
+
+        An exported program carries the file in which the network's class stands, which needs torch and `ProgramModel`
+        alone.
+
+        Args:
+            network: freshly built.
+            arguments: what its constructor took, as JSON.
+            shape: what it was built for.
+            exits: N.
+            halting: it has a halting unit.
+        """
 
         def price_list(positions: int, exits: int) -> Prices:
             answers = positions if shape.answers == shape.positions else shape.answers

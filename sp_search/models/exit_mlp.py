@@ -43,7 +43,7 @@ class ExitMlp(ModelSpec):
         arguments: dict[str, Any] = {"features": features, "answers": shape.answers, "classes": shape.classes}
         arguments |= {"width": self.width, "exits": exits, "halting": halting}
         network = ExitMlpNetwork(**arguments, generator=generator)
-        return self._finished(network, arguments, shape, exits, halting=halting)
+        return self.finish(network, arguments, shape, exits, halting=halting)
 
     def prices(self, shape: Shape, exits: int, *, halting: bool) -> Prices:
         """Return the analytic FLOPs per example; a block adds its residual, the stem does not."""

@@ -49,7 +49,7 @@ class RecallConv(ModelSpec):
         }
         arguments |= self.model_dump(exclude={"kind"})
         network = RecallConvNetwork(**arguments, generator=generator)
-        return self._finished(network, arguments, shape, exits, halting=halting)
+        return self.finish(network, arguments, shape, exits, halting=halting)
 
     def prices(self, shape: Shape, exits: int, *, halting: bool) -> Prices:
         """Return the analytic FLOPs per example; one rollout costs the same at every exit."""

@@ -7,6 +7,7 @@ import torch
 
 from sp_search.models.exit_mlp import ExitMlp
 from sp_search.models.recall_conv import RecallConv
+from sp_search.priors.deep_supervision import DeepSupervision
 from sp_search.priors.none import NoPrior
 from sp_search.priors.ponder_net import PonderNet
 from sp_search.records import Assignment, Budget, RunnerState
@@ -230,3 +231,11 @@ def test_the_step_size_rises_and_falls(step, expected):
     settings = TrainSettings(steps=100, warmup_steps=10, decay_from=0.5, decay_to=0.2, learning_rate=1.0)
     job = runner(settings=settings)._job(assignment(), fresh=True)
     assert job.learning_rate(step) == pytest.approx(expected)
+
+
+def test_a_mean_budget_calibrates_the_confidence_of_heads_that_were_trained_alike():
+    run = runner(prior=DeepSupervision())
+    _, measured = finish(run, assignment(kind="mean", cap=2.0, axis={"rollouts": 3}, milestone=0.8))
+    reached = [lineage for lineage in measured.lineages if lineage.ended == "reached"]
+    assert reached
+    assert all(lineage.compute["rollouts"].mean <= 2.0 for lineage in reached)
