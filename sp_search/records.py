@@ -203,13 +203,6 @@ class Capacity(Record):
     slots: int = Field(ge=1)
 
 
-class Proposed(Record):
-    """Event: a proposer answered a Start that named no member."""
-
-    event: Literal["proposed"] = "proposed"
-    member: Member
-
-
 class MemberLost(Record):
     """Event: the machinery lost a member's trial (worker, node or deadline). Never evidence about a budget."""
 
@@ -242,14 +235,14 @@ class LimitReached(Record):
 
 
 SearchEvent = Annotated[
-    Capacity | Proposed | Measured | LevelReport | MemberLost | MemberFailed | Restored | LimitReached,
+    Capacity | Measured | LevelReport | MemberLost | MemberFailed | Restored | LimitReached,
     Field(discriminator="event"),
 ]
 EVENT: TypeAdapter[SearchEvent] = TypeAdapter(SearchEvent)
 
 
 class Start(Record):
-    """Action: start a trial on an assignment. `member=None` would ask the proposer; listed members come assigned."""
+    """Action: start a trial on an assignment."""
 
     action: Literal["start"] = "start"
     assignment: Assignment
@@ -285,15 +278,6 @@ class Finish(Record):
 
 
 Action = Annotated[Start | SetBudget | Park | Stop | Finish, Field(discriminator="action")]
-
-
-class Verdict(Record):
-    """What a level, a selection check or an audit says, with its statistic."""
-
-    name: str
-    verdict: str
-    statistic: str = ""
-    interval: Interval | None = None
 
 
 class Selection(Record):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from sp_search.errors import StorageError
 from sp_search.records import Assignment, LevelRunner, RunnerState
 
 
@@ -58,10 +59,18 @@ class FolderStore:
         self.folder = folder
 
     def save(self, assignment: Assignment, state: RunnerState) -> None:
-        """Write `state` and keep the one before."""
+        """Write `state` and keep the one before.
+
+        Raises:
+            StorageError: the disk is full, gone or read-only; what was stored before stays good.
+        """
         from sp_search.train.checkpoint import save_checkpoint
 
-        save_checkpoint(self.path(assignment, assignment.visit), state)
+        path = self.path(assignment, assignment.visit)
+        try:
+            save_checkpoint(path, state)
+        except OSError as error:
+            raise StorageError(f"cannot write a checkpoint to {path}: {error}. Make room, then resume") from error
 
     def newest(self, assignment: Assignment) -> RunnerState | None:
         """Return the newest state whose hash is right, or None."""

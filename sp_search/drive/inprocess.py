@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from sp_search.errors import Interrupted, StorageError
 from sp_search.records import (
     Action,
     Assignment,
@@ -38,8 +39,8 @@ def run_inprocess(
 ) -> None:
     """Run `search` to its end, or until `limit` names a limit; a replayed search takes up where it was.
 
-    Exceptions of a member's own code become `MemberFailed`; KeyboardInterrupt and SystemExit pass through, and the
-    ledger then resumes.
+    What a member's own code raises becomes `MemberFailed`. `StorageError` and `Interrupted` pass through, and the ledger
+    then resumes.
     """
     queue: deque[Assignment] = deque()
     _carry_out(search.feed(Restored() if search.state.slots else Capacity(slots=1)), queue)
@@ -49,6 +50,8 @@ def run_inprocess(
             event: Measured | MemberFailed | LimitReached = _run_level(
                 search, runner, store, assignment, limit, progress
             )
+        except (Interrupted, StorageError):
+            raise
         except Exception as error:  # a member's own code may raise anything; the ledger and the report carry it
             reason = f"{type(error).__name__}: {error}"
             event = MemberFailed(member=assignment.member, attempt=assignment.attempt, reason=reason)

@@ -336,17 +336,18 @@ def _fresh_lineages(state: SearchState, member: int) -> tuple[SearchState, list[
 
 
 def _donor(state: SearchState, member: int, level: int) -> int | None:
-    """Return the visit whose weights a member inherits: the nearest level at or above, else the nearest below.
+    """Return the visit whose weights a member inherits: the nearest passing level at or above, else the nearest below.
 
-    Coming down from a budget that passed reaches the least budget in more lineages than growing to it from below.
+    Coming down from a budget that passed reaches the least budget in more lineages than growing to it from below, so a
+    level that failed on the way up is taken up again from above, not from its own failure.
     """
     carried = state.lineages[member]
     donors = [outcome for outcome in state.history if outcome.members.get(member) == carried]
-    if not donors:
-        return None
-    above = [outcome for outcome in donors if outcome.level >= level]
-    nearest = min(above, key=lambda o: (o.level, -o.visit)) if above else max(donors, key=lambda o: (o.level, o.visit))
-    return nearest.visit
+    above = [outcome for outcome in donors if outcome.level >= level and outcome.verdict == "passed"]
+    below = [outcome for outcome in donors if outcome.level <= level]
+    if above:
+        return min(above, key=lambda outcome: (outcome.level, -outcome.visit)).visit
+    return max(below, key=lambda outcome: (outcome.level, outcome.visit)).visit if below else None
 
 
 def _assignment(state: SearchState, number: int, member: OpenMember) -> Assignment:
