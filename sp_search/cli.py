@@ -123,6 +123,7 @@ def plan(study: StudyFile, /, *, overrides: Overrides = None, seed: int | None =
         seed: overrides the study's seed.
     """
     from sp_search import api
+    from sp_search.report.words import flops
     from sp_search.study import load_study
 
     asked = load_study(study, overrides=tuple(overrides or ()), seed=seed)
@@ -135,8 +136,8 @@ def plan(study: StudyFile, /, *, overrides: Overrides = None, seed: int | None =
             or "as the study's",
             f"{row.cap:g}",
             "-" if row.axis_value is None else str(row.axis_value),
-            _amount(row.max_flops_per_example),
-            _amount(row.training_flops),
+            "-" if row.max_flops_per_example is None else flops(row.max_flops_per_example),
+            "-" if row.training_flops is None else flops(row.training_flops),
         )
         for row in planned.rows
     ]
@@ -146,14 +147,14 @@ def plan(study: StudyFile, /, *, overrides: Overrides = None, seed: int | None =
         "config",
         f"cap ({space.measure})",
         space.axis,
-        "max FLOPs per example",
-        "training FLOPs at most",
+        "at most per example",
+        "training at most",
     )
     text = [
         f"{asked.name}: {space.kind} budgets in {space.measure} over {space.axis}, milestones {asked.milestones}",
         *_table([header, *rows]),
         f"{len(space.caps)} levels x {len(asked.population.members)} members x {asked.population.replicas} lineages; "
-        f"every level once costs {_amount(total)} FLOPs of training at most, and a search visits few of them",
+        f"every level once costs {flops(total)} of training at most, and a search visits few of them",
     ]
     payload = {
         "name": asked.name,
@@ -345,6 +346,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return ExitCode.USAGE
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # who read our output has left, as `head` does; nothing can be said any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
 
 
 def _answer(result: Any) -> Answer:
@@ -362,62 +366,37 @@ def _answer(result: Any) -> Answer:
 
 
 def _milestone_lines(answer: dict[str, Any]) -> list[str]:
-    """Say what was found for one milestone."""
-    minimum = answer["minimum"]
-    bounds = (
-        minimum["text"] if minimum["basis"] == "none" else f"{minimum['low']:g} ({minimum['basis']}): {minimum['text']}"
-    )
-    if not answer["met"]:
-        return [f"milestone {answer['milestone']:g}: not met", *_table([("  minimum", bounds)])]
-    program, budget, accuracy, mean = (
-        answer["program"],
-        answer["budget"],
-        answer["accuracy"],
-        answer["mean_flops_per_example"],
-    )
-    axis = " ".join(f"{name}={value}" for name, value in budget["axis"].items())
-    settings = " ".join(
-        f"{key}={value}" for key, value in program.items() if key != "kind" and not isinstance(value, dict)
-    )
+    """Say what was found for one milestone, in the words of the page."""
+    from sp_search.report.reading import MilestoneEntry
+    from sp_search.report.words import bounds, cards, minimum_words, percent
+
+    entry = MilestoneEntry.model_validate(answer)
+    if entry.budget is None or entry.program is None:
+        return [f"milestone {entry.milestone:g}: not met", *_table([("  minimum", entry.minimum.text)])]
+    settings = {key: value for key, value in entry.program.items() if key != "kind" and not isinstance(value, dict)}
     rows = [
-        ("  program", settings),
-        ("  budget", f"{budget['kind']} {budget['measure']} <= {budget['cap']:g} ({axis})"),
-        ("  accuracy", _accuracy(accuracy)),
-        ("  minimum", bounds),
-        ("  FLOPs per example", f"mean {_range(mean)}, largest {_amount(answer['max_flops_per_example'])}"),
-        *[
-            (f"  {name}", f"{_accuracy({**one, 'distribution': name})}: {one['rule']}")
-            for name, one in answer["reports"].items()
-        ],
-        ("  most available", f"{_amount(answer['max_available_flops'])} FLOPs per example"),
+        ("  program", " ".join(f"{key}={value}" for key, value in settings.items())),
+        *((f"  {name}", f"{value}{remark and f' ({remark})'}") for name, value, remark in cards(entry)),
+        ("  minimum", minimum_words(entry.minimum, entry.budget.measure)),
+        *(
+            (f"  on {name}", f"{percent(one.value)} ({bounds(one)}; {one.rule}): a report, no verdict")
+            for name, one in entry.reports.items()
+        ),
     ]
-    return [f"milestone {answer['milestone']:g}: met", *_table(rows)]
-
-
-def _accuracy(accuracy: dict[str, Any]) -> str:
-    on = f"of {accuracy['n']:,} on {accuracy['distribution']}"
-    if accuracy["exact"]:
-        return f"{accuracy['value']:.5g} exactly, {on} (every input)"
-    return f"{accuracy['value']:.5g} in [{accuracy['low']:.5g}, {accuracy['high']:.5g}], {on}"
-
-
-def _range(interval: dict[str, Any]) -> str:
-    if interval["exact"]:
-        return f"{_amount(interval['value'])} exactly"
-    return f"{_amount(interval['value'])} in [{_amount(interval['low'])}, {_amount(interval['high'])}]"
+    return [f"milestone {entry.milestone:g}: met", *_table(rows)]
 
 
 def _search_rows(payload: dict[str, Any]) -> list[tuple[str, str]]:
     """Say what the search did, spent, lost and left."""
-    spent = ", ".join(f"{_amount(value)} {name}" for name, value in payload["search_flops"].items())
-    failures = ", ".join(f"{count} {kind}" for kind, count in payload["failures"].items() if count) or "none"
+    from sp_search.report.words import ENDINGS, flops
+
     ended = payload["ended"]
     rows = [
-        ("ended", "the search is resolved" if ended == "resolved" else f"by the limit '{ended}'"),
+        ("ended", ENDINGS.get(ended, ended)),
         ("seed", str(payload["seed"])),
-        ("search FLOPs", spent),
+        ("search compute", ", ".join(f"{name} {flops(value)}" for name, value in payload["search_flops"].items())),
         ("looks", f"{payload['looks']} verification tests"),
-        ("failures", failures),
+        ("failures", ", ".join(f"{count} {kind}" for kind, count in payload["failures"].items() if count) or "none"),
         ("undecided", f"{payload['undecided']} lineages"),
     ]
     if ended != "resolved":
@@ -433,11 +412,6 @@ def _mlflow_command(folder: Path, port: int) -> list[str] | None:
     if uri is None or uri.startswith("http"):
         return None
     return ["mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
-
-
-def _amount(value: float | None) -> str:
-    """Return a number of FLOPs for people: whole below ten million, three digits above."""
-    return "-" if value is None else f"{value:,.0f}" if value < 1e7 else f"{value:.3g}"
 
 
 def _plain(value: Any) -> str:

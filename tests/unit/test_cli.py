@@ -88,12 +88,12 @@ def test_run_prints_the_whole_answer_on_stdout(finished, capsys):
     for words in (
         "milestone 0.99: met",
         "model=recall_conv width=12 member=0 lineage=3 seed=77",
-        "max rollouts <= 5 (rollouts=5)",
-        "1 exactly, of 2,048 on iid (every input)",
-        "5 (proven): no program",
-        "mean 120 in [110, 130], largest 140",
-        "0.97 in [0.96, 0.98], of 8,192 on shifted: as selected",
-        "1e+12 training",
+        "5 rollouts (a cap on any input; 5 rollouts)",
+        "100 % (exact: every possible input was checked)",
+        "5 rollouts is the minimum: no program",
+        "120 FLOPs (between 110 FLOPs and 130 FLOPs)",
+        "97 % (between 96 and 98 %, 8,192 inputs; as selected)",
+        "training 1 TFLOPs",
         "1 member_lost",
         "0 lineages",
         str(folder),
@@ -108,7 +108,7 @@ def test_an_unmet_milestone_says_what_is_excluded_and_what_was_left(finished, ca
     assert main(["run", QUICKSTART]) == ExitCode.NOT_MET
     out = capsys.readouterr().out
     assert "milestone 0.999: not met" in out
-    assert "by the limit 'seconds'" in out
+    assert "its time limit was reached" in out
     assert "6, 7" in out
 
 
