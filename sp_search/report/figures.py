@@ -66,12 +66,12 @@ def budget_over_time(story: Story) -> str | None:
         for verdict, marker in MARKERS.items():
             of_verdict = [i for i, outcome in enumerate(outcomes) if outcome.verdict == verdict]
             colours = [PHASE_COLOURS.get(outcomes[i].phase, GREY) for i in of_verdict]
-            x, y = [visits[i] for i in of_verdict], [heights[i] for i in of_verdict]
+            places = [visits[i] for i in of_verdict], [heights[i] for i in of_verdict]
             faces = "white" if verdict == "undecided" else colours
-            axes.scatter(x, y, s=52, c=faces, edgecolors=colours, marker=marker, zorder=3, clip_on=False)
+            axes.scatter(*places, s=52, c=faces, edgecolors=colours, marker=marker, zorder=3, clip_on=False)
         if len(outcomes) <= 20:
-            for x_at, y_at in zip(visits, heights, strict=True):
-                axes.annotate(f"{y_at:.4g}", (x_at, y_at), (0, 7), textcoords="offset points", ha="center", fontsize=8)
+            for visit, height, before in zip(visits, heights, [0.0, *heights], strict=False):
+                _label(axes, f"{height:.4g}", (visit, height), 8 if height > before else -15)
         _mark_answer(axes, story)
         _mark_milestones(axes, [outcome.milestone for outcome in outcomes])
         if min(heights) > 0 and max(heights) / min(heights) > 30:
@@ -117,8 +117,8 @@ def accuracy_against_flops(story: Story) -> str | None:
         for milestone in story.ledger.header["terms"]["milestones"]:
             axes.axhline(milestone, color=GREY, lw=1, ls=(0, (4, 3)), zorder=0)
             axes.annotate(
-                f"milestone {milestone:.4g}", (1, milestone), (0, -9), xycoords=("axes fraction", "data"),
-                textcoords="offset points", ha="right", fontsize=8, color="#5b606b",
+                f" milestone {milestone:.4g}", (0, milestone), (0, 3), xycoords=("axes fraction", "data"),
+                textcoords="offset points", fontsize=8, color="#5b606b",
             )  # fmt: skip
         _star(axes, story)
         costs = [row.mean_flops for row, _ in shown if row.mean_flops > 0]
@@ -148,6 +148,11 @@ def short_number(value: float) -> str:
         return f"{value:g}"
     power = min(4, max(0, int(log10(value) // 3)))
     return f"{value / 1000**power:.3g}{['', 'k', 'M', 'G', 'T'][power]}"
+
+
+def _label(axes: Axes, text: str, place: tuple[float, float], above: int) -> None:
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
+    axes.annotate(text, place, (0, above), textcoords="offset points", ha="center", fontsize=8, bbox=box)
 
 
 def _mark_answer(axes: Axes, story: Story) -> None:

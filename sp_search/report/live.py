@@ -81,8 +81,13 @@ class LiveLine:
         from rich.console import Console
         from rich.live import Live
 
-        console = Console(file=self.stream)
-        live = Live(console=console, get_renderable=self._text, refresh_per_second=REFRESH_PER_SECOND, transient=True)
+        live = Live(
+            console=Console(file=self.stream),
+            get_renderable=self._text,
+            refresh_per_second=REFRESH_PER_SECOND,
+            transient=True,
+            redirect_stdout=False,  # results go to stdout as they are
+        )
         live.start()
         return live
 

@@ -75,13 +75,14 @@ def _levels(story: Story) -> Part | None:
     if not levels:
         return None
     several = len({level.milestone for level in levels}) > 1
+    lost = any(level.undecided for level in levels)
     cells = [
         (
             *((percent(level.milestone),) if several else ()),
             amount(level.cap, story.measure),
             level.verdict,
             pass_rate(level),
-            str(level.undecided) if level.undecided else "none",
+            *((str(level.undecided),) if lost else ()),
         )
         for level in levels[:MOST_ROWS]
     ]
@@ -89,11 +90,11 @@ def _levels(story: Story) -> Part | None:
     text = (
         f"A level passes at the first verified program; it fails after at least {terms.get('lineages_to_fail', 5)} "
         f"lineages (independent seeds) without one, which excludes pass rates above the bound at "
-        f"{percent(1 - terms.get('false_negative', 0.05))}. Undecided lineages were lost to the machinery and count "
-        "for neither side."
+        f"{percent(1 - terms.get('false_negative', 0.05))}."
+        + (" Undecided lineages were lost to the machinery and count for neither side." if lost else "")
     )
-    heads = ("budget", "verdict", "lineages that passed", "undecided")
-    return Part("Levels", text, Table(("milestone", *heads) if several else heads, cells))
+    heads = ("milestone",) * several + ("budget", "verdict", "lineages that passed") + ("undecided",) * lost
+    return Part("Levels", text, Table(heads, cells))
 
 
 def _other_distributions(story: Story) -> Part | None:

@@ -69,9 +69,11 @@ def bounds(estimate: Estimate) -> str:
 
 
 def spread(estimate: Estimate) -> str:
-    """Return the interval of a cost, or nothing where it is one number."""
-    if estimate.low is None or estimate.high is None or isclose(estimate.low, estimate.high):
-        return "the same on every input" if estimate.exact or estimate.low is not None else ""
+    """Return the interval of a cost, or nothing where it has none."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    if isclose(estimate.low, estimate.high):
+        return "the same on every input"
     return f"between {flops(estimate.low)} and {flops(estimate.high)}"
 
 
@@ -149,17 +151,25 @@ def cards(entry: MilestoneEntry) -> list[tuple[str, str, str]]:
         )
     if entry.accuracy is not None:
         rows.append(("accuracy", percent(entry.accuracy.value), bounds(entry.accuracy)))
-    named = (
-        ("mean compute", entry.mean_flops_per_example),
-        ("95th percentile", entry.p95_flops_per_example),
-        ("most used", entry.max_flops_per_example),
-        ("most available", entry.max_available_flops),
-    )
-    for name, figure in named:
-        if figure is not None:
-            rows.append((name, flops(figure.value), spread(figure) if figure.n else "per input"))
+    rows += _costs(entry)
     if entry.parameters is not None:
         rows.append(("parameters", f"{entry.parameters:,}", ""))
     if entry.serial_depth is not None:
         rows.append(("serial depth", f"{entry.serial_depth:,}", "operations in a row"))
     return rows
+
+
+def _costs(entry: MilestoneEntry) -> list[tuple[str, str, str]]:
+    """Return what the program spends: one figure when every input costs the same and all of it is used."""
+    mean, available = entry.mean_flops_per_example, entry.max_available_flops
+    if mean is not None and available is not None and mean.low == mean.high == available.value:
+        return [("compute per input", flops(mean.value), "the same on every input")]
+    named = (
+        ("mean compute", mean),
+        ("95th percentile", entry.p95_flops_per_example),
+        ("most used", entry.max_flops_per_example),
+        ("most available", available),
+    )
+    return [
+        (name, flops(cost.value), spread(cost) if cost.n else "per input") for name, cost in named if cost is not None
+    ]
