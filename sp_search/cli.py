@@ -307,7 +307,7 @@ def _launch(
         answer: Answer | None = app(tokens, exit_on_error=False, result_action="return_value")
     except CycloptsError:  # said already
         return ExitCode.USAGE
-    except (Exception, Interrupted) as error:
+    except Exception as error:
         code, messages = _failure(error)
         if debug:
             traceback.print_exc()
@@ -321,7 +321,7 @@ def _launch(
     return answer.code
 
 
-def _failure(error: BaseException) -> tuple[int, list[str]]:
+def _failure(error: Exception) -> tuple[int, list[str]]:
     """Return the exit code of an error, and what to say."""
     match error:
         case StudyError():

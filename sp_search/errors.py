@@ -22,11 +22,8 @@ class TooManyFailures(Exception):
     """More trials failed than `limits.failures` allows. Exit code 4."""
 
 
-class Interrupted(BaseException):
-    """A signal ended the driver; the study in `folder` can be resumed. Exit code 128 + signal.
-
-    No `Exception`, as KeyboardInterrupt is none: it may arise inside a member's own code, whose exceptions are caught.
-    """
+class Interrupted(Exception):
+    """A signal ended the driver; the study in `folder` can be resumed. Exit code 128 + signal."""
 
     def __init__(self, folder: Path, signal_number: int) -> None:
         """Keep where to resume."""

@@ -262,7 +262,3 @@ def test_the_options_of_every_command_are_frozen():
 
     commands = {name for name in app if not name.startswith("-")}
     assert commands == {"run", "resume", "plan", "validate", "status", "report", "export", "ui", "list", "schema"}
-
-
-def test_an_interruption_is_never_caught_as_a_members_own_failure():
-    assert not issubclass(Interrupted, Exception)
