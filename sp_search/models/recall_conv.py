@@ -77,4 +77,4 @@ class RecallConv(ModelSpec):
 
     def train_defaults(self) -> dict[str, float | int]:
         """Return the recipe measured on prefix sums: constant step size, burn-in for stability beyond the trained N."""
-        return {"steps": 800, "batch": 48, "learning_rate": 5e-3, "burn_in": 0.3}
+        return {"steps": 800, "batch": 64, "learning_rate": 5e-3, "burn_in": 0.3}
