@@ -7,7 +7,6 @@ therefore keeps no checkpoint of it.
 
 from __future__ import annotations
 
-import errno
 import importlib
 import sys
 from pathlib import Path
@@ -18,11 +17,9 @@ from ray.tune import PlacementGroupFactory, Trainable
 
 from sp_search.errors import StorageError
 from sp_search.plan import build_runner
-from sp_search.records import Assignment, LevelRunner, Measured, Record, RunnerState
+from sp_search.records import Assignment, LevelRunner, Measured, MemberFailed, Record, RunnerState
 from sp_search.store import FolderStore, begin_state
 from sp_search.study import Study
-
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
 
 
 class RunnerRecipe(Record):
@@ -64,12 +61,19 @@ class Fence:
         self.attempt = assignment.attempt
 
     def claim(self) -> None:
-        """Write down this attempt, unless a newer one did."""
+        """Write down this attempt, unless a newer one did.
+
+        Raises:
+            StorageError: a newer attempt has begun, or the disk refuses.
+        """
         self.check()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_name(f"attempt-{self.attempt}.partial")
-        partial.write_text(f"{self.attempt}\n", encoding="ascii")
-        partial.replace(self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(f"{self.attempt}\n", encoding="ascii")
+            partial.replace(self.path)
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path}: {error}. Make room, then resume") from error
 
     def check(self) -> None:
         """Refuse to go on when a newer attempt has begun.
@@ -115,9 +119,10 @@ class LevelTrainable(Trainable):
         report: dict[str, Any] = {"member": assignment.member, "attempt": assignment.attempt}
         try:
             measured = self._slice()
+        except StorageError as error:
+            return {**report, "storage": str(error)}
         except Exception as error:  # a member's own code may raise anything; the ledger and the report carry it
-            broken = isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno in DISK_ERRORS)
-            return {**report, "storage" if broken else "failed": f"{type(error).__name__}: {error}"}
+            return {**report, "failed": f"{type(error).__name__}: {error}"}
         if measured is not None:
             # A slice stored by an earlier attempt carries that attempt's number.
             report["measured"] = measured.model_copy(update={"attempt": assignment.attempt}).model_dump_json()
@@ -136,6 +141,19 @@ class LevelTrainable(Trainable):
         self._fence.check()
         self._store.save(self._assignment, self._state)
         return measured
+
+
+def event_of(report: dict[str, Any]) -> Measured | MemberFailed | None:
+    """Return what a slice's report means to the search: nothing, while its level is not over.
+
+    Raises:
+        StorageError: the slice could not be stored.
+    """
+    if "storage" in report:
+        raise StorageError(report["storage"])
+    if "failed" in report:
+        return MemberFailed(member=report["member"], attempt=report["attempt"], reason=report["failed"])
+    return Measured.model_validate_json(report["measured"]) if "measured" in report else None
 
 
 def _device() -> str:

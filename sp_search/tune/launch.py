@@ -10,8 +10,9 @@ import logging
 import os
 import secrets
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,7 +25,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from sp_search.errors import Interrupted, StudyError
 from sp_search.search import Search
 from sp_search.tune.actor import LevelTrainable, RunnerRecipe
-from sp_search.tune.scheduler import Limit, Progress, TuneBudgetScheduler
+from sp_search.tune.scheduler import Limit, Progress, StopRequested, TuneBudgetScheduler
 from sp_search.tune.search import AssignmentSearcher
 from sp_search.tune.slots import Slots
 
@@ -74,10 +75,11 @@ def run_tune(
         Interrupted: SIGINT or SIGTERM; the study can be resumed.
     """
     folder = folder.resolve()
-    with _signals(folder) as interrupted, _cluster(address):
+    with _Signals(folder) as signals, _cluster(address):
+        signals.arm()
         slots = Slots(_fitting(cpu, gpu, concurrent))
         scheduler = TuneBudgetScheduler(
-            search, slots, limit=limit, progress=progress, interrupted=interrupted, deadline_s=deadline_s
+            search, slots, limit=limit, progress=progress, interrupted=signals.interrupted, deadline_s=deadline_s
         )
         scheduler.begin()
         with _environment({**TUNE_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": str(slots.count)}):
@@ -90,7 +92,7 @@ def run_tune(
                     "gpu": gpu,
                 },
                 tune_config=TuneConfig(
-                    search_alg=AssignmentSearcher(slots.next_start, scheduler.finished),
+                    search_alg=AssignmentSearcher(scheduler.next_start, scheduler.finished),
                     scheduler=scheduler,
                     num_samples=-1,
                     reuse_actors=True,
@@ -106,9 +108,11 @@ def run_tune(
             )
             try:
                 tuner.fit()
+            except StopRequested:
+                pass
             except SystemExit as error:  # Ray ends its driver so when the machinery under it is gone
                 raise Interrupted(folder, signal.SIGTERM) from error
-        stopped = interrupted()
+        stopped = signals.interrupted()
     if search.state.finished is None or stopped is not None:
         raise stopped or Interrupted(folder, signal.SIGTERM)
 
@@ -198,26 +202,36 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-@contextmanager
-def _signals(folder: Path) -> Iterator[Callable[[], Exception | None]]:
-    """Note SIGINT and SIGTERM for the next safe moment; a second one takes its usual course at once."""
-    received: list[int] = []
+class _Signals:
+    """Notes SIGINT and SIGTERM for the next safe moment; a second one takes its usual course at once.
 
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
+    Outside the main thread signals are the caller's business.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.received: list[int] = []
+        self.before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def arm(self) -> None:
+        """Take the signals over, again where Ray has put its own handlers."""
+        if threading.current_thread() is threading.main_thread():
+            for number in self.before:
+                signal.signal(number, self._note)
+
+    def interrupted(self) -> Interrupted | None:
+        """Return what to raise when a signal came."""
+        return Interrupted(self.folder, self.received[0]) if self.received else None
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received.append(number)
         signal.signal(number, signal.SIG_DFL)
 
-    def interrupted() -> Exception | None:
-        return Interrupted(folder, received[0]) if received else None
+    def __enter__(self) -> _Signals:
+        self.arm()
+        return self
 
-    watched = (signal.SIGINT, signal.SIGTERM)
-    try:
-        previous = [signal.signal(number, note) for number in watched]
-    except ValueError:  # not in the main thread: signals are the caller's business
-        yield interrupted
-        return
-    try:
-        yield interrupted
-    finally:
-        for number, handler in zip(watched, previous, strict=True):
-            signal.signal(number, handler)
+    def __exit__(self, *raised: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self.before.items():
+                signal.signal(number, handler)

@@ -8,9 +8,7 @@ the slot. Choosing a trial costs O(1), however many members there are.
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -21,11 +19,10 @@ from ray.tune.schedulers import TrialScheduler
 from sp_search.errors import StorageError
 from sp_search.records import (
     Action,
+    Assignment,
     Capacity,
     Finish,
     LimitReached,
-    Measured,
-    MemberFailed,
     MemberLost,
     Park,
     Restored,
@@ -35,14 +32,18 @@ from sp_search.records import (
     Stop,
 )
 from sp_search.search import Search
-from sp_search.tune.slots import Slots, Work
+from sp_search.tune.actor import event_of
+from sp_search.tune.slots import Pace, Slots, Work
 
 Limit = Callable[[Search], str | None]
 Progress = Callable[[Search], None]
 
 WATCH_S = 1.0
 PATIENCE_S = 30.0
-SLICES_PER_DEADLINE = 10
+
+
+class StopRequested(Exception):
+    """Leaves Tune, which ends its trials on the way, because the driver was asked to stop."""
 
 
 class TuneBudgetScheduler(TrialScheduler):
@@ -57,7 +58,7 @@ class TuneBudgetScheduler(TrialScheduler):
         *,
         limit: Limit,
         progress: Progress,
-        interrupted: Callable[[], Exception | None],
+        interrupted: Callable[[], object],
         deadline_s: float,
     ) -> None:
         """Drive `search` on `slots` trials side by side.
@@ -67,26 +68,34 @@ class TuneBudgetScheduler(TrialScheduler):
             slots: who may hold an actor; the searcher starts trials from the same slots.
             limit: names a limit that the search has reached, if any.
             progress: told after every slice; it must return at once.
-            interrupted: returns the exception to raise when the driver was asked to stop.
+            interrupted: whether the driver was asked to stop.
             deadline_s: least time without a slice after which a trial counts as lost.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self._search, self._slots = search, slots
         self._limit, self._progress, self._interrupted = limit, progress, interrupted
-        self._deadline_s = deadline_s
+        self._pace = Pace(deadline_s)
         self._trials: dict[int, Trial] = {}
-        self._slice_seconds: deque[float] = deque(maxlen=100)
         self._killed: dict[int, str] = {}
         self._error: Exception | None = None
         self._watched = 0.0
 
     def begin(self) -> None:
-        """Open the search, or take it up where its ledger ended."""
+        """Open the search, or take it up again."""
         self._feed(None, Restored() if self._search.state.slots else Capacity(slots=self._slots.count))
 
     def finished(self) -> bool:
         """Whether the search is over."""
         return self._search.state.finished is not None
+
+    def next_start(self) -> Assignment | None:
+        """Return the assignment of the next new trial. Tune waits here, and nowhere else, while it has no trial at all.
+
+        Raises:
+            Exception: as `choose_trial_to_run`.
+        """
+        self._raise_what_stops_us()
+        return self._slots.next_start()
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Remember the trial of a member."""
@@ -99,11 +108,12 @@ class TuneBudgetScheduler(TrialScheduler):
         if work is None or self._trials.get(member) is not trial or result["attempt"] != work.assignment.attempt:
             return str(TrialScheduler.STOP)
         work.alive = time.monotonic()
-        self._slice_seconds.append(result["time_this_iter_s"])
-        if "storage" in result:
-            self._error = StorageError(result["storage"])
+        self._pace.note(result["time_this_iter_s"])
+        try:
+            event = event_of(result)
+        except StorageError as error:
+            self._error = error
             return str(TrialScheduler.NOOP)
-        event = _event(result)
         if event is None:
             self._guarded(lambda: self._progress(self._search))
             return str(TrialScheduler.CONTINUE)
@@ -130,7 +140,8 @@ class TuneBudgetScheduler(TrialScheduler):
         """Return a live trial with its next assignment. Tune asks once a step, at least every 0.1 s.
 
         Raises:
-            Exception: what stopped the driver: a signal, or the ledger's storage.
+            StopRequested: the driver was asked to stop.
+            Exception: what stopped the search, as a ledger that cannot be written.
         """
         self._watch(tune_controller)
         assignment = self._slots.next_handover()
@@ -146,10 +157,6 @@ class TuneBudgetScheduler(TrialScheduler):
         trial = self._trials[assignment.member]
         trial.set_config({**trial.config, "assignment": assignment.model_dump(mode="json")})  # type: ignore[no-untyped-call]
         return trial
-
-    def debug_string(self) -> str:
-        """Return what Tune prints of its scheduler."""
-        return f"{len(self._slots.busy)} busy, {len(self._slots.idle)} idle"
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the search out of Tune's pickles."""
@@ -199,13 +206,16 @@ class TuneBudgetScheduler(TrialScheduler):
         self._trials.pop(member, None)
         self._slots.forget(member)
 
-    def _watch(self, tune_controller: Any) -> None:
-        """Look up from the work: a signal, an error of ours, a limit, a trial that makes no progress."""
-        error = self._error or self._interrupted()
+    def _raise_what_stops_us(self) -> None:
+        error = StopRequested() if self._interrupted() else self._error
         if error is not None:
             for trial in self._trials.values():
                 _kill(trial)
             raise error
+
+    def _watch(self, tune_controller: Any) -> None:
+        """Look up from the work: a signal, an error of ours, a limit, a trial that makes no progress."""
+        self._raise_what_stops_us()
         reached = None if self.finished() else self._guarded(lambda: self._limit(self._search))
         if reached:
             self._feed(tune_controller, LimitReached(limit=reached))
@@ -219,12 +229,11 @@ class TuneBudgetScheduler(TrialScheduler):
         trial = self._trials.get(member)
         if trial is None or trial.temporary_state.ray_actor is None:  # it waits for resources, or for its process
             work.alive = self._watched
-            if self._watched - work.begun > PATIENCE_S:  # the cluster may have shrunk: let it have what idle ones hold
+            if self._watched - work.begun > PATIENCE_S:  # the cluster may have shrunk: it gets what the idle ones hold
                 for idle in list(self._slots.idle):
                     self._release(tune_controller, idle)
             return
-        typical = statistics.median(self._slice_seconds) if self._slice_seconds else 0.0
-        allowed = max(self._deadline_s, SLICES_PER_DEADLINE * typical)
+        allowed = self._pace.allowed_s()
         if self._watched - work.alive > allowed and member not in self._killed:
             self._killed[member] = f"no slice in {allowed:.0f} s"
             _kill(trial)
@@ -232,13 +241,6 @@ class TuneBudgetScheduler(TrialScheduler):
 
 def _member(trial: Trial) -> int:
     return int(trial.config["assignment"]["member"])
-
-
-def _event(result: dict[str, Any]) -> Measured | MemberFailed | None:
-    """Return what a slice's report means to the search: nothing, while its level is not over."""
-    if "failed" in result:
-        return MemberFailed(member=result["member"], attempt=result["attempt"], reason=result["failed"])
-    return Measured.model_validate_json(result["measured"]) if "measured" in result else None
 
 
 def _kill(trial: Trial) -> None:

@@ -1,11 +1,12 @@
-"""Who may hold an actor, and whose assignment comes next. Plain bookkeeping without Ray; every question is O(1).
+"""Who may hold an actor, whose assignment comes next, and who is overdue. Plain bookkeeping without Ray.
 
 A member is *busy* with an assignment, *idle* (its level is measured, its trial keeps its actor and waits for the level
-to close), or without an actor. Busy and idle members hold a slot each.
+to close), or without an actor. Busy and idle members hold a slot each. Every question of `Slots` is O(1).
 """
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -20,6 +21,25 @@ class Work:
     assignment: Assignment
     begun: float
     alive: float
+
+
+class Pace:
+    """How long slices take, and how long a trial may be silent before it counts as lost."""
+
+    SLICES = 10
+
+    def __init__(self, least_s: float) -> None:
+        """Never call a trial lost before `least_s`."""
+        self._least_s = least_s
+        self._seconds: deque[float] = deque(maxlen=100)
+
+    def note(self, seconds: float) -> None:
+        """Take a slice's duration in."""
+        self._seconds.append(seconds)
+
+    def allowed_s(self) -> float:
+        """Return ten typical slices, or the least time."""
+        return max(self._least_s, self.SLICES * statistics.median(self._seconds or [0.0]))
 
 
 class Slots:

@@ -1,7 +1,7 @@
 """A runner whose answers come from a table: importable in Ray's workers, without torch, and touchy about its state.
 
-Its state is a chain of hashes over every slice that it ran and inherited, and the chain decides who passes: a slice that
-is lost, repeated or inherited from the wrong visit changes the answer.
+Its state is a chain of hashes over every slice that it ran and inherited, and the chain decides who passes: a slice
+that is lost, repeated or inherited from the wrong visit changes the answer.
 """
 
 import hashlib
@@ -114,19 +114,3 @@ def new_search(
         replicas=replicas,
     )
     return Search(scheduler, space, population, Terms(seed=0, milestones=[1.0]), 0.99, append)
-
-
-def _shim():  # temporary: until store and checkpoint agree
-    import sp_search.train.checkpoint as c
-
-    if not hasattr(c, "save_checkpoint"):
-
-        def save_checkpoint(path, state):
-            found = c.latest_good(path)
-            c.save(path, found[0] + 1 if found else 0, state)
-
-        c.save_checkpoint = save_checkpoint
-        c.newest_good = lambda path: (c.latest_good(path) or (0, None))[1]
-
-
-_shim()

@@ -87,12 +87,12 @@ def test_a_limit_ends_the_search_at_once_though_slices_are_long(tmp_path):
     assert seen[-1]["event"] == LimitReached(limit="trials").model_dump()
 
 
-@pytest.mark.slow
-def test_a_ledger_that_cannot_be_written_stops_the_driver_with_its_own_error(tmp_path):
+@pytest.mark.parametrize("room", [0, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_ledger_that_cannot_be_written_stops_the_driver_with_its_own_error(room, tmp_path):
     lines = []
 
     def full(entry):
-        if len(lines) == 3:
+        if len(lines) == room:
             raise StorageError("no space left")
         lines.append(entry)
 
