@@ -70,8 +70,8 @@ def budget_over_time(story: Story) -> str | None:
             faces = "white" if verdict == "undecided" else colours
             axes.scatter(*places, s=52, c=faces, edgecolors=colours, marker=marker, zorder=3, clip_on=False)
         if len(outcomes) <= 20:
-            for visit, height, before in zip(visits, heights, [0.0, *heights], strict=False):
-                _label(axes, f"{height:.4g}", (visit, height), 8 if height > before else -15)
+            for visit, height, previous in zip(visits, heights, [0.0, *heights], strict=False):
+                _label(axes, f"{height:.4g}", (visit, height), 8 if height > previous else -15)
         _mark_answer(axes, story)
         _mark_milestones(axes, [outcome.milestone for outcome in outcomes])
         if min(heights) > 0 and max(heights) / min(heights) > 30:
@@ -117,7 +117,7 @@ def accuracy_against_flops(story: Story) -> str | None:
         for milestone in story.ledger.header["terms"]["milestones"]:
             axes.axhline(milestone, color=GREY, lw=1, ls=(0, (4, 3)), zorder=0)
             axes.annotate(
-                f" milestone {milestone:.4g}", (0, milestone), (0, 3), xycoords=("axes fraction", "data"),
+                f" milestone {milestone:.4g}", (0, milestone), (0, -9), xycoords=("axes fraction", "data"),
                 textcoords="offset points", fontsize=8, color="#5b606b",
             )  # fmt: skip
         _star(axes, story)

@@ -137,10 +137,19 @@ def _left_out(story: Story) -> Part:
     seen = {outcome.level for outcome in story.ledger.outcomes}
     unsearched = [cap for level, cap in enumerate(caps) if level not in seen]
     unsearched = unsearched if story.result is None else story.result.unsearched
-    listed = ", ".join(f"{cap:.6g}" for cap in unsearched[:40]) + (" …" if len(unsearched) > 40 else "")
-    sentences = [
-        f"Budgets of the ladder that no program was tried at: {listed}." if listed else "Every budget was tried."
-    ]
+    answer = None if story.result is None or story.result.budget is None else story.result.budget.cap
+    sentences = []
+    for where, left in (
+        ("below the answer", [cap for cap in unsearched if answer is not None and cap < answer]),
+        (
+            "above the answer" if answer is not None else "",
+            [cap for cap in unsearched if answer is None or cap >= answer],
+        ),
+    ):
+        if left:
+            listed = ", ".join(f"{cap:.6g}" for cap in left[:40]) + (" …" if len(left) > 40 else "")
+            sentences.append(f"Budgets {where} that no program was tried at: {listed}.".replace("  ", " "))
+    sentences = sentences or ["Every budget of the ladder was tried."]
     undecided = sum(level.undecided for level in story.levels)
     if undecided:
         sentences.append(f"{undecided} lineages stayed undecided; they are evidence for nothing.")
@@ -159,14 +168,16 @@ def _costs(story: Story) -> Part:
     spent: dict[str, float] = dict(story.ledger.spent if story.result is None else story.result.search_flops)
     cells = [(use, flops(value)) for use, value in spent.items()]
     looks = story.ledger.looks if story.result is None else story.result.looks
-    text = f"{looks} verification tests were spent. This is what the search paid, never part of a program's budget."
+    tests = f"{looks} verification tests were spent." if looks else "No statistical test was needed."
+    text = f"{tests} This is what the search paid, never part of a program's budget."
     return Part("What the search cost", text, Table(("use", "compute"), cells))
 
 
 def _diagnostics(story: Story) -> Part | None:
     if story.result is None or not story.result.diagnostics:
         return None
-    cells = [(name.replace("_", " "), _value(value)) for name, value in story.result.diagnostics.items()]
+    known = {name: value for name, value in story.result.diagnostics.items() if value is not None}
+    cells = [(name.replace("_", " "), _value(value)) for name, value in known.items()]
     return Part("Diagnostics of the selected program", table=Table(("what", "value"), cells))
 
 
@@ -180,7 +191,7 @@ def _loading(story: Story) -> Part | None:
         "from load import load\nprogram = load()\n"
     )
     program = story.result.program if story.result is not None and story.result.program is not None else {}
-    cells = [(str(name), _value(value)) for name, value in program.items()]
+    cells = [(str(name), _value(value)) for name, value in program.items() if name != "kind"]
     return Part("The program", table=Table(("setting", "value"), cells) if cells else None, code=code)
 
 

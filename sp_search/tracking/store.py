@@ -6,13 +6,17 @@ import json
 import logging
 import os
 import tempfile
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.models.signature import ModelSignature
+from mlflow.types.schema import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_SOURCE_NAME, MLFLOW_USER
 
 from sp_search.tracking.updates import STUDY, Update, Updates, config_hash, key_of
@@ -117,7 +121,7 @@ class Store:
             tags[MLFLOW_USER] = os.environ.get("MLFLOW_TRACKING_USERNAME", "sp_search")
             if key != STUDY:
                 tags[MLFLOW_PARENT_RUN_ID] = self.runs[STUDY]
-            run_id = self.client.create_run(self.experiment, update.time_ms, tags, update.name).info.run_id
+            run_id = self.client.create_run(self.experiment, update.began_ms, tags, update.name).info.run_id
         self.runs[key] = run_id
         return str(run_id)
 
@@ -147,11 +151,13 @@ class Store:
             self._remember()
         elif self.client.get_logged_model(self.model).status == LoggedModelStatus.READY:
             return
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it asks for an input example, which it would run; the search is over
             pyfunc.save_model(
                 f"{scratch}/model",
                 python_model=str(Path(__file__).with_name("served_program.py")),
                 artifacts={"program": str(self.folder / "program")},
+                signature=_signature(self.folder / "program" / "config.json"),
                 pip_requirements=[f"{name}=={version(name).partition('+')[0]}" for name in REQUIREMENTS]
                 + [f"mlflow=={version('mlflow')}"],
             )
@@ -177,6 +183,16 @@ class Store:
         partial = self.folder / f"{MEMORY}.partial"
         partial.write_text(json.dumps(memory, indent=2) + "\n", encoding="utf-8")
         os.replace(partial, self.folder / MEMORY)
+
+
+def _signature(config: Path) -> ModelSignature | None:
+    """Return the types of a program's input (batch, positions, channels) and of its logits."""
+    shape = json.loads(config.read_text(encoding="utf-8")).get("shape") if config.exists() else None
+    if shape is None:
+        return None
+    float32 = numpy.dtype(numpy.float32)
+    inputs = TensorSpec(float32, (-1, -1, shape["channels"]))
+    return ModelSignature(Schema([inputs]), Schema([TensorSpec(float32, (-1, -1, shape["classes"]))]))
 
 
 def answer_metrics(result: dict[str, Any]) -> dict[str, float]:

@@ -41,6 +41,7 @@ class Update:
     points: list[Point] = field(default_factory=list)
     config: dict[str, Any] | None = None
     status: Status | None = None
+    began_ms: int = 0
     time_ms: int = 0
 
 
@@ -82,7 +83,7 @@ class Updates:
 
     def update(self, key: str, time_ms: int) -> Update:
         """Return the pending update of a run, for writing."""
-        update = self.pending.setdefault(key, Update())
+        update = self.pending.setdefault(key, Update(began_ms=time_ms))
         update.time_ms = time_ms
         return update
 

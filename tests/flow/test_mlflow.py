@@ -99,6 +99,7 @@ def test_the_selected_program_is_a_model_that_loads_without_sp_search(uri: str, 
     write_study(folder)
     (folder / "program").mkdir()
     (folder / "program" / "load.py").write_text(LOADER)
+    (folder / "program" / "config.json").write_text('{"shape": {"channels": 1, "classes": 1}}')
     for _ in range(2):
         assert Shipper(uri, "invented", folder).finish() == (0, "")
     client, runs = runs_of(uri)

@@ -65,7 +65,8 @@ def test_the_answer_its_interval_and_what_the_minimum_rests_on_come_first(finish
     parts = ["Asked:", answer, "Budget over time", "Accuracy against compute", "Levels", "Failures", "Provenance"]
     assert [text.index(part) for part in parts] == sorted(text.index(part) for part in parts)
     assert "worker died (invented)" in text
-    assert "Budgets of the ladder that no program was tried at: 3, 7." in text
+    assert "Budgets below the answer that no program was tried at: 3." in text
+    assert "Budgets above the answer that no program was tried at: 7." in text
 
 
 def test_the_page_is_one_small_file_without_addresses_or_scripts(finished: Path) -> None:
