@@ -19,6 +19,7 @@ from sp_search.report.words import answer, cards, minimum_words
 
 PAGE_NAME = "report.html"
 TONES = {"passed": "good", "failed": "bad", "undecided": "open", "met": "good", "not met": "bad", "flagged": "bad"}
+ANSWER_CAPTION = " The dashed line is the answer; what lies in the grey area failed or is excluded."
 
 
 class Figure(NamedTuple):
@@ -84,12 +85,12 @@ def _state(story: Story) -> State:
 def _figures(story: Story) -> list[Figure]:
     from sp_search.report.figures import accuracy_against_flops, budget_over_time
 
+    met = story.result is not None and story.result.budget is not None
     drawn = [
         (
             "Budget over time",
             budget_over_time(story),
-            "Every level in the order of the search: a disc passed, a cross failed. The dashed line is the answer; "
-            "what lies in the grey area failed or is excluded.",
+            "Every level in the order of the search: a disc passed, a cross failed." + (ANSWER_CAPTION if met else ""),
         ),
         (
             "Accuracy against compute",

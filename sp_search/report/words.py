@@ -144,7 +144,7 @@ def cards(entry: MilestoneEntry) -> list[tuple[str, str, str]]:
     """Return the answer's figures as (name, value, remark)."""
     rows: list[tuple[str, str, str]] = []
     if entry.budget is not None:
-        axis = ", ".join(f"{value} {name}" for name, value in entry.budget.axis.items())
+        axis = ", ".join(f"{value} {name}" for name, value in entry.budget.axis.items() if value != entry.budget.cap)
         on = "any input" if entry.budget.kind == "max" else "average"
         rows.append(
             ("budget", amount(entry.budget.cap, entry.budget.measure), f"a cap on {on}" + (f"; {axis}" if axis else ""))
