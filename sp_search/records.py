@@ -173,12 +173,16 @@ class Measured(Record):
 
 
 class LineageReport(Record):
-    """A lineage at a level after judging: `passed` means verified good enough within the cap."""
+    """A lineage at a level after judging: `passed` means verified good enough within the cap.
+
+    `look` numbers the verification test that it took part in (0: none was needed).
+    """
 
     lineage: int
     seed: int
     tried: bool
     passed: bool
+    look: int = 0
     mean_compute: Interval | None = None
     max_compute: float | None = None
 
@@ -288,6 +292,7 @@ class Selection(Record):
     visit: int
     level: int
     lineage: int
+    look: int
     budget: Budget
     cost: float = Field(description="what was compared: the cap for a max budget, executed mean for a mean budget")
 

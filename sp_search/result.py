@@ -68,7 +68,8 @@ def _milestone(study: Study, plan: Plan, search: Search, milestone: float, chose
     minimum = _minimum(study, plan, search, milestone).model_dump()
     if chosen is None:
         return {"milestone": milestone, "met": False, "program": None, "budget": None, "minimum": minimum}
-    alpha = alpha_of_look(study.selection.confidence, max(search.looks, 1))
+    # Twice the error of the look, so that the interval's lower end is the one-sided bound that verified the program.
+    alpha = 2 * alpha_of_look(study.selection.confidence, max(chosen.selection.look, 1))
     gates = {
         name: {**accuracy_interval(count, alpha).model_dump(), "distribution": name}
         for name, count in chosen.found.gates.items()

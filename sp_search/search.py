@@ -168,7 +168,7 @@ class Search:
             self.failures["diverged"] = self.failures.get("diverged", 0) + diverged
         for lineage, verdict in zip(measured.lineages, report.lineages, strict=True):
             if verdict.passed:
-                self.candidates.append((_selection(assignment, lineage), lineage))
+                self.candidates.append((_selection(assignment, lineage, verdict.look), lineage))
         return report
 
 
@@ -197,7 +197,7 @@ def statistical_minimum(search: Search, milestone: float) -> Minimum:
     return Minimum(low=min(above, default=None), high=high, basis="statistical", text=text)
 
 
-def _selection(assignment: Assignment, lineage: LineageMeasurement) -> Selection:
+def _selection(assignment: Assignment, lineage: LineageMeasurement, look: int) -> Selection:
     sample = lineage.compute.get(assignment.budget.measure)
     cost = sample.mean if sample is not None and assignment.budget.kind == "mean" else assignment.budget.cap
     return Selection(
@@ -206,6 +206,7 @@ def _selection(assignment: Assignment, lineage: LineageMeasurement) -> Selection
         visit=assignment.visit,
         level=assignment.level,
         lineage=lineage.lineage,
+        look=look,
         budget=assignment.budget,
         cost=cost,
     )

@@ -107,9 +107,10 @@ def judge(measured: Measured, assignment: Assignment, confidence: float, looks: 
     """
     reports, costs = [], []
     for lineage in measured.lineages:
-        looks += spends_a_look(lineage, assignment)
+        tested = spends_a_look(lineage, assignment)
+        looks += tested
         report, cost = _judge_lineage(lineage, assignment, alpha_of_look(confidence, max(looks, 1)))
-        reports.append(report)
+        reports.append(report.model_copy(update={"look": looks if tested else 0}))
         costs += [cost] if report.passed else []
     judged = LevelReport(
         member=measured.member,

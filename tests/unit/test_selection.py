@@ -136,7 +136,7 @@ def test_the_largest_certifiable_milestone_is_what_an_errorless_run_certifies() 
 
 
 def candidate(flops: float, correct: int, member: int = 0) -> tuple[Selection, LineageMeasurement]:
-    selection = Selection(milestone=0.9, member=member, visit=0, level=0, lineage=0, budget=MAX_BUDGET, cost=4)
+    selection = Selection(milestone=0.9, member=member, visit=0, level=0, lineage=0, look=1, budget=MAX_BUDGET, cost=4)
     return selection, lineage(correct=correct, max_available_flops=flops)
 
 
