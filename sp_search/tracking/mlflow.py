@@ -101,7 +101,7 @@ class Shipper:
                     return
                 self.error, wait = None, FIRST_WAIT_S
             except Exception as error:  # whatever the store does, the study goes on
-                self.error = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+                self.error = f"{type(error).__name__}: {str(error).splitlines()[0][:90] if str(error) else ''}"
                 if store is not None and store.is_gone(error):
                     store = None
                     self._begin_anew()
