@@ -23,6 +23,7 @@ from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.ledger import LEDGER_NAME, Ledger, read_ledger
 from sp_search.plan import Plan, build_runner, plan_study
 from sp_search.records import Assignment
+from sp_search.report.live import LiveLine
 from sp_search.result import Remeasured, build_result
 from sp_search.search import Search
 from sp_search.store import FolderStore
@@ -30,11 +31,11 @@ from sp_search.study import Study, load_study
 
 if TYPE_CHECKING:
     from sp_search.program import Program
-    from sp_search.report.live import LiveLine
-    from sp_search.tracking.mlflow import Shipper
 
 Driver = Literal["ray", "inprocess"]
 RUNS = "sp_search_runs"
+PATIENCE_S, INTERRUPTED_PATIENCE_S = 60.0, 3.0
+"""How long the end of a study waits for MLflow."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,13 @@ def run(
     folder = _new_folder(asked, output)
     with Ledger(folder, create=True) as ledger:
         (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
-        _write_json(folder / "manifest.json", {"seed": asked.seed, "study": asked.resolved(), "versions": versions()})
+        manifest = {
+            "seed": asked.seed,
+            "versions": versions(),
+            "driver": driver,
+            "tracking_uri": _absolute_store(asked),
+        }
+        _write_json(folder / "manifest.json", manifest)
         header = {
             "name": asked.name,
             "seed": asked.seed,
@@ -104,8 +111,13 @@ def run(
         return _drive(asked, plan, ledger, _search(asked, plan, ledger), driver, address)
 
 
-def resume(folder: str | Path, *, address: str | None = None, driver: Driver = "ray") -> Result:
-    """Go on with a study that stopped half-way; a finished one only writes its result again.
+def resume(folder: str | Path, *, address: str | None = None, driver: Driver | None = None) -> Result:
+    """Go on with a study that stopped half-way; a finished one only writes its result and tracks it again.
+
+    Args:
+        folder: the study's folder.
+        address: of a running Ray cluster; None starts a local one.
+        driver: None takes the one that the study was begun with.
 
     Raises:
         StorageError: the folder is no study, is damaged, or another driver holds it.
@@ -118,7 +130,7 @@ def resume(folder: str | Path, *, address: str | None = None, driver: Driver = "
         plan = plan_study(study)
         search = _search(study, plan, ledger)
         search.replay(ledger.entries)
-        return _drive(study, plan, ledger, search, driver, address)
+        return _drive(study, plan, ledger, search, driver or _manifest(path)["driver"], address)
 
 
 def plan(study: Study | str | Path | dict[str, Any]) -> Plan:
@@ -234,16 +246,20 @@ def _search(study: Study, plan: Plan, ledger: Ledger | None) -> Search:
 def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Driver, address: str | None) -> Result:
     """Drive a new or replayed search to its end, then measure, write and track the answer."""
     folder = ledger.folder
-    shipper = _shipper(study, folder)
-    limit = _limits(study, ledger)
-    line = _live_line(search)
-    try:
-        with _signals(folder):
-            if search.state.finished is None:
-                _run_driver(study, search, folder, driver, address, limit, line.update)
-            chosen = _choose(study, search, folder, ledger)
-    finally:
-        line.close()
+    with _tracked(study, folder), _signals(folder):
+        if search.state.finished is None:
+            line = LiveLine()
+            try:
+                _run_driver(study, search, folder, driver, address, _limits(study, ledger), line.update)
+            finally:
+                line.close()
+        return _answer(study, plan, search, ledger)
+
+
+def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
+    """Measure the chosen programs anew, and write the answer into the study's folder."""
+    folder = ledger.folder
+    chosen = _choose(study, search, folder, ledger)
     repeated = _repeated_flops(study, plan, ledger)
     payload = build_result(
         study, plan, search, {milestone: found for milestone, (found, _) in chosen.items()}, repeated
@@ -253,8 +269,6 @@ def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Dri
         write_program(folder, program, payload)
     _write_json(folder / "result.json", payload)
     report(folder)
-    if shipper is not None:
-        shipper.finish()
     return Result(folder, payload)
 
 
@@ -355,18 +369,35 @@ def _repeated_flops(study: Study, plan: Plan, ledger: Ledger) -> float:
     return repeated
 
 
-def _shipper(study: Study, folder: Path) -> Shipper | None:
-    if study.tracking.uri is None:
-        return None
+def tracking_uri(folder: str | Path) -> str | None:
+    """Return the absolute address of a study's MLflow store, or None when it is not tracked."""
+    uri: str | None = _manifest(Path(folder))["tracking_uri"]
+    return uri
+
+
+def _absolute_store(study: Study) -> str | None:
+    from sp_search.tracking.mlflow import absolute_uri
+
+    return None if study.tracking.uri is None else absolute_uri(study.tracking.uri)
+
+
+@contextmanager
+def _tracked(study: Study, folder: Path) -> Iterator[None]:
+    """Ship the ledger to MLflow meanwhile; at the end say what could not be shipped. Tracking never stops a study."""
+    uri = tracking_uri(folder)
+    if uri is None:
+        yield
+        return
     from sp_search.tracking.mlflow import Shipper
 
-    return Shipper(study.tracking.uri, study.name, folder)
-
-
-def _live_line(search: Search) -> LiveLine:
-    from sp_search.report.live import LiveLine
-
-    return LiveLine()
+    shipper, patience_s = Shipper(uri, study.name, folder), INTERRUPTED_PATIENCE_S
+    try:
+        yield
+        patience_s = PATIENCE_S
+    finally:
+        lag = shipper.finish(patience_s)
+        if lag.message:
+            sys.stderr.write(lag.message + "\n")
 
 
 @contextmanager
@@ -392,6 +423,16 @@ def _signals(folder: Path) -> Iterator[None]:
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     """Write whole or not at all."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
-    sys.stderr.flush()
+    try:
+        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error}. Make room, then resume {path.parent}") from error
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{folder} holds no readable manifest.json, so it is no study folder: {error}") from error
+    return manifest

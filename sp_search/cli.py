@@ -21,7 +21,7 @@ from typing import Annotated, Any, NamedTuple
 from cyclopts import App, CycloptsError, Parameter
 
 from sp_search import __version__
-from sp_search.errors import Interrupted, StorageError, StudyError, TooManyFailures
+from sp_search.errors import Interrupted, StorageError, StudyError
 
 
 class ExitCode(IntEnum):
@@ -110,7 +110,7 @@ def resume(
     """
     from sp_search import api
 
-    return _answer(api.resume(folder, address=address, driver="inprocess" if in_process else "ray"))
+    return _answer(api.resume(folder, address=address, driver="inprocess" if in_process else None))
 
 
 @app.command
@@ -329,8 +329,6 @@ def _failure(error: Exception) -> tuple[int, list[str]]:
         case Interrupted():
             line = f"sp-search resume {shlex.quote(str(error.folder))}"
             return 128 + error.signal_number, [f"interrupted by signal {error.signal_number}; to go on: {line}"]
-        case TooManyFailures():
-            return ExitCode.FAILURES, [str(error)]
         case StorageError():
             return ExitCode.STORAGE, [str(error)]
         case _:
@@ -406,9 +404,9 @@ def _search_rows(payload: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _mlflow_command(folder: Path, port: int) -> list[str] | None:
     """Return the command that shows the study's tracking store, or None when it has none or it is a server already."""
-    from sp_search.study import load_study
+    from sp_search import api
 
-    uri = load_study(folder / "study.yaml").tracking.uri
+    uri = api.tracking_uri(folder)
     if uri is None or uri.startswith("http"):
         return None
     return ["mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]

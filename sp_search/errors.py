@@ -18,10 +18,6 @@ class StorageError(Exception):
     """The study's folder, ledger, checkpoints or tracking store cannot be used. Exit code 5."""
 
 
-class TooManyFailures(Exception):
-    """More trials failed than `limits.failures` allows. Exit code 4."""
-
-
 class Interrupted(Exception):
     """A signal ended the driver; the study in `folder` can be resumed. Exit code 128 + signal."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from sp_search.errors import StudyError
 from sp_search.models.base import ModelSpec
 from sp_search.pricing import cumulative_flops
 from sp_search.records import Budget, LevelRunner, LevelSpace, Member, Population
@@ -40,7 +41,7 @@ def plan_study(study: Study) -> Plan:
     """Return the ladder, members and prices of `study`.
 
     Raises:
-        ValueError: no member fits any level.
+        StudyError: no member fits any level.
     """
     scheduler: BudgetScheduler = study.scheduler
     models = study.member_models()
@@ -66,7 +67,7 @@ def plan_study(study: Study) -> Plan:
         for level in range(len(space.caps))
     ]
     if all(row.axis_value is None for row in rows):
-        raise ValueError(f"no member fits any level of {space.axis} {space.caps}: widen the ladder or the models")
+        raise StudyError([f"no member fits any level of {space.axis} {space.caps}: widen the ladder or the models"])
     return Plan(space, population, terms, rows)
 
 

@@ -82,7 +82,6 @@ class Limits(Section):
     trials: int | None = Field(None, ge=1, description="assignments that may be started")
     concurrent: int | None = Field(None, ge=1, description="trials that run side by side")
     failures: int | None = Field(10, ge=1, description="lost or failed trials before the study gives up (exit code 4)")
-    checkpoints: int | None = Field(None, ge=1, description="checkpoints kept of every member")
 
 
 class Tracking(Section):

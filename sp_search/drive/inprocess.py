@@ -39,8 +39,8 @@ def run_inprocess(
 ) -> None:
     """Run `search` to its end, or until `limit` names a limit; a replayed search takes up where it was.
 
-    What a member's own code raises becomes `MemberFailed`. `StorageError` and `Interrupted` pass through, and the ledger
-    then resumes.
+    What a member's own code raises becomes `MemberFailed`. `StorageError` and `Interrupted` pass through, and the
+    ledger then resumes.
     """
     queue: deque[Assignment] = deque()
     _carry_out(search.feed(Restored() if search.state.slots else Capacity(slots=1)), queue)

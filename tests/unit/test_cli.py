@@ -9,7 +9,7 @@ import pytest
 
 from sp_search import api
 from sp_search.cli import ExitCode, main
-from sp_search.errors import Interrupted, StorageError, StudyError, TooManyFailures
+from sp_search.errors import Interrupted, StorageError, StudyError
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = str(ROOT / "studies" / "quickstart.yaml")
@@ -165,7 +165,6 @@ def test_run_passes_its_options_on(monkeypatch):
     [
         (StudyError(["a.yaml:1: name: got", "a.yaml:2: x"]), 2, "a.yaml:2: x"),
         (StorageError("no room is left on the disk"), 5, "no room"),
-        (TooManyFailures("11 trials failed"), 4, "11 trials"),
         (Interrupted(Path("runs/a b"), 2), 130, "sp-search resume 'runs/a b'"),
         (Interrupted(Path("runs/x"), 15), 143, "sp-search resume runs/x"),
         (KeyError("inner"), 1, "internal error: KeyError: 'inner'"),
