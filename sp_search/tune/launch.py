@@ -75,6 +75,7 @@ def run_tune(
         Interrupted: SIGINT or SIGTERM; the study can be resumed.
     """
     folder = folder.resolve()
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what matters of it becomes an event or an exception
     with _Signals(folder) as signals, _cluster(address):
         signals.arm()
         slots = Slots(_fitting(cpu, gpu, concurrent))

@@ -16,12 +16,12 @@ def answer(search):
     return {"found": {str(key): level for key, level in search.state.found.items()}, "history": history}
 
 
-def main(folder: Path, kind: str) -> int:
+def main(folder: Path, kind: str, address: str | None = None) -> int:
     with Ledger(folder, create=not (folder / LEDGER_NAME).exists()) as ledger:
         search = new_search(discover("schedulers")[kind](), ledger.append)
         search.replay(list(ledger.entries))
         try:
-            run_tune(search, recipe(log=str(folder / "slices.jsonl"), seconds=0.2), folder)
+            run_tune(search, recipe(log=str(folder / "slices.jsonl"), seconds=0.1), folder, address=address)
         except Interrupted as interrupted:
             return 128 + interrupted.signal_number
         (folder / "answer.json").write_text(json.dumps(answer(search)))
@@ -29,4 +29,4 @@ def main(folder: Path, kind: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:]))

@@ -25,11 +25,12 @@ MEMBERS = 2
 class Driver:
     """A driver in its own process."""
 
-    def __init__(self, folder, kind="annealing"):
+    def __init__(self, folder, kind="annealing", *address):
         self.folder = folder
-        command = [sys.executable, "-m", "tests.flow.table_driver", str(folder), kind]
-        environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
-        environment["PYTHONPATH"] = str(ROOT)
+        command = [sys.executable, "-m", "tests.flow.table_driver", str(folder), kind, *address]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        if not address:
+            del environment["RAY_AUTH_MODE"]  # a cluster of its own, as users have it: with a token
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment)
 
     def wait_for(self, reached, limit_s=90.0):
@@ -86,11 +87,13 @@ def check_work(folder, ends, repeated_by_hand=0):
 def test_a_driver_killed_in_the_middle_of_a_level_resumes_from_the_slice_before_a_corrupt_one(tmp_path):
     first = Driver(tmp_path)
     first.wait_for(lambda: lines(tmp_path) >= 4 and slices(tmp_path)[-1]["slice"] == 2)
+    live = slices(tmp_path)[-1]
     with pytest.raises(StorageError, match=f"another driver holds .*pid {first.process.pid}"):
         Ledger(tmp_path)
     assert first.end(signal.SIGKILL)[0] == -signal.SIGKILL
-    time.sleep(5)  # what the dead driver's actors still write is written
-    newest = max((tmp_path / "checkpoints").rglob("state-*.json"), key=lambda path: path.stat().st_mtime_ns)
+    time.sleep(3)  # what the dead driver's actors still write is written
+    visit = tmp_path / "checkpoints" / f"member{live['member']}" / f"visit{live['visit']}"
+    newest = max(visit.rglob("state-*.json"))
     newest.write_bytes(newest.read_bytes().replace(b"chain", b"chian"))
     assert Driver(tmp_path).answer() == unbroken()
     check_work(tmp_path, ends=1, repeated_by_hand=1)
@@ -121,3 +124,16 @@ def test_a_driver_asked_to_stop_ends_within_seconds_and_can_be_resumed(number, t
     assert seconds < 8
     assert Driver(tmp_path).answer() == unbroken()
     check_work(tmp_path, ends=1)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_a_driver_joins_a_running_cluster_and_leaves_it_running(ray_session, tmp_path):
+    address = ray_session.get_runtime_context().gcs_address
+    driver = Driver(tmp_path, "annealing", address)
+    driver.wait_for(lambda: lines(tmp_path) >= 4)
+    assert driver.end(signal.SIGTERM)[0] == 128 + signal.SIGTERM
+    assert Driver(tmp_path, "annealing", address).answer() == unbroken()
+    check_work(tmp_path, ends=1)
+    assert ray_session.get(ray_session.remote(lambda: "alive").remote(), timeout=30) == "alive"
