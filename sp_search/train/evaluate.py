@@ -7,7 +7,7 @@ program is judged elsewhere, on the verification draw that is executed here with
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, log, sqrt
+from math import ceil
 from typing import TYPE_CHECKING
 
 import torch
@@ -112,22 +112,19 @@ def _score_NB(logits_NBTV: Tensor, halt_NB: Tensor | None) -> Tensor:
     return logits_NBTV.softmax(-1).amax(-1).amin(-1)
 
 
-def accuracy_bound(correct: int, n: int, alpha: float, *, exact: bool) -> float:
-    """Return the one-sided lower bound of an accuracy (Clopper and Pearson 1934); the accuracy itself when exact."""
-    if exact or correct == 0:
-        return correct / n
-    from scipy.stats import beta
-
-    return float(beta.ppf(alpha, correct, n - correct + 1))
-
-
-def mean_bound(cost_B: Tensor, cost_N: Tensor, alpha: float, *, exact: bool) -> float:
-    """Return the one-sided upper bound of a mean cost (empirical Bernstein, Maurer and Pontil 2009, theorem 4)."""
-    n, mean, width = len(cost_B), float(cost_B.mean()), float(cost_N.max() - cost_N.min())
-    if exact or width == 0.0 or n < 2:
-        return mean
-    tail = log(2 / alpha)
-    return mean + sqrt(2 * float(cost_B.var()) * tail / n) + 7 * width * tail / (3 * (n - 1))
+def sample_of(values_B: Tensor, low: float, high: float, *, exact: bool) -> Sample:
+    """Return the moments of one measure over examples; no value can lie outside `low` to `high`."""
+    values_B = values_B.double()
+    return Sample(
+        mean=float(values_B.mean()),
+        variance=float(values_B.var()) if len(values_B) > 1 else 0.0,
+        p95=float(values_B.quantile(0.95, interpolation="higher")),
+        largest=float(values_B.max()),
+        n=len(values_B),
+        possible_low=low,
+        possible_high=high,
+        exact=exact,
+    )
 
 
 @dataclass(frozen=True)
@@ -144,24 +141,13 @@ class Trial:
         """Right answers out of n."""
         return Count(correct=int(self.right_B.sum()), n=len(self.right_B), exact=self.exact)
 
-    def sample(self, values_B: Tensor, low: float, high: float) -> Sample:
-        """Return the moments of one measure over these examples."""
-        values_B = values_B.double()
-        variance = float(values_B.var()) if len(values_B) > 1 else 0.0
-        p95 = float(values_B.quantile(0.95, interpolation="higher"))
-        largest = float(values_B.max())
-        return Sample(
-            mean=float(values_B.mean()), variance=variance, p95=p95, largest=largest, n=len(values_B), possible_low=low,
-            possible_high=high, exact=self.exact,
-        )  # fmt: skip
-
     def compute(self, program: Program, positions: int) -> dict[str, Sample]:
         """Return executed FLOPs and rollouts per example."""
         flops_N = program.flops_N(positions)
         first = program.exits if program.rule.kind == "last" else 1
         return {
-            "flops": self.sample(self.flops_B, flops_N[first - 1], flops_N[-1]),
-            "rollouts": self.sample(self.exit_B, first, program.exits),
+            "flops": sample_of(self.flops_B, flops_N[first - 1], flops_N[-1], exact=self.exact),
+            "rollouts": sample_of(self.exit_B, first, program.exits, exact=self.exact),
         }
 
 

@@ -9,8 +9,10 @@ import torch
 from torch import Generator, Tensor
 
 from sp_search.pricing import HaltingRule, cumulative_flops
+from sp_search.records import Count
+from sp_search.selection import accuracy_low, mean_high
 from sp_search.tasks.base import Batch
-from sp_search.train.evaluate import ENUMERATE_IN_TRAINING, Look, accuracy_bound, draw_batch, look_at, mean_bound
+from sp_search.train.evaluate import ENUMERATE_IN_TRAINING, Look, draw_batch, look_at, sample_of
 
 if TYPE_CHECKING:
     from sp_search.train.job import Job
@@ -77,7 +79,8 @@ def calibrate(look: Look, cost_N: Tensor, cap: float, alpha: float, *, exact: bo
     chosen: list[float | None] = [None] * look.replicas
     for threshold in THRESHOLDS:
         for replica, cost_B in enumerate(cost_N[look.exit_RB(threshold).cpu()]):
-            if mean_bound(cost_B, cost_N, alpha, exact=exact) <= cap:
+            cost = sample_of(cost_B, float(cost_N.min()), float(cost_N.max()), exact=exact)
+            if mean_high(cost, alpha) <= cap:
                 chosen[replica] = threshold
     return chosen
 
@@ -99,7 +102,7 @@ def _screen(look: Look, job: Job, alpha: float) -> dict[int, LineageLook]:
     own_R = look.correct_R(rule.threshold).tolist()
     hopeless = {}
     for row, (best, own) in enumerate(zip(best_R, own_R, strict=True)):
-        ceiling = 1.0 - accuracy_bound(look.n - best, look.n, alpha, exact=False)
+        ceiling = 1.0 - accuracy_low(Count(correct=look.n - best, n=look.n), alpha)
         if ceiling < job.assignment.milestone:
             hopeless[row] = LineageLook(own / look.n, rule.threshold, reached=False)
     return hopeless
@@ -114,7 +117,7 @@ def _judge(look: Look, job: Job, alpha: float, *, exact: bool) -> list[LineageLo
     for row, fits in enumerate(fitting):
         threshold = rule.threshold if fits is None else fits
         correct = int(look.correct_R(threshold)[row])
-        bound = accuracy_bound(correct, look.n, alpha, exact=exact)
+        bound = accuracy_low(Count(correct=correct, n=look.n, exact=exact), alpha)
         reached = fits is not None and bound >= job.assignment.milestone
         found.append(LineageLook(correct / look.n, threshold, reached))
     return found

@@ -9,7 +9,7 @@ from sp_search.models.recall_conv import RecallConv
 from sp_search.pricing import HaltingRule
 from sp_search.program import Program, ProgramModel
 from sp_search.tasks.base import Batch, Shape, Task
-from sp_search.train.evaluate import Look, Trial, accuracy_bound, diagnose, extrapolate, mean_bound
+from sp_search.train.evaluate import Look, Trial, diagnose, extrapolate
 from sp_search.train.validation import calibrate
 
 torch.set_num_threads(1)
@@ -38,22 +38,6 @@ def test_calibration_takes_the_largest_threshold_that_fits_and_none_when_nothing
     assert calibrate(LOOK, cost_N, 1.75, 0.01, exact=True) == [0.6, None]
     assert calibrate(LOOK, cost_N, 3.0, 0.01, exact=True) == [0.99, 0.99]
     assert calibrate(LOOK, cost_N, 1.75, 0.01, exact=False) == [None, None]
-
-
-@pytest.mark.parametrize(
-    ("correct", "n", "exact", "expected"),
-    [(10, 10, True, 1.0), (0, 10, False, 0.0), (10, 10, False, 0.01 ** (1 / 10)), (990, 1000, False, 0.9802)],
-)
-def test_accuracy_bounds(correct, n, exact, expected):
-    assert accuracy_bound(correct, n, 0.01, exact=exact) == pytest.approx(expected, abs=2e-3)
-
-
-def test_a_mean_bound_is_above_the_mean_unless_it_is_exact_or_nothing_varies():
-    cost_N = torch.tensor([1.0, 3.0])
-    cost_B = torch.tensor([1.0, 3.0] * 50, dtype=torch.float64)
-    assert mean_bound(cost_B, cost_N, 0.01, exact=True) == 2.0
-    assert 2.0 < mean_bound(cost_B, cost_N, 0.01, exact=False) < 3.0
-    assert mean_bound(cost_B, torch.tensor([1.0]), 0.01, exact=False) == 2.0
 
 
 class Scripted(ProgramModel):
