@@ -14,6 +14,7 @@ from sp_search.result import Remeasured
 from sp_search.search import Search
 from sp_search.store import Store
 from sp_search.study import Study
+from sp_search.tasks.base import LARGEST_SUPPORT
 
 if TYPE_CHECKING:
     from sp_search.program import Program
@@ -36,7 +37,7 @@ def remeasure(
         assignments: every assignment of the search.
         milestone: which one.
     """
-    from sp_search.train.evaluate import ENUMERATE_IN_VERIFICATION, draw_batch, try_program
+    from sp_search.train.evaluate import draw_batch, try_program
 
     best = search.selection(milestone)
     if best is None:
@@ -53,9 +54,7 @@ def remeasure(
     program = runner.program(assignment, state, selection.lineage)
     distribution = study.task.distributions()[0]
     seed = derive_seed(study.seed, "remeasure", milestone)
-    batch, exact = draw_batch(
-        study.task, distribution, "verification", study.selection.n, seed, ENUMERATE_IN_VERIFICATION
-    )
+    batch, exact = draw_batch(study.task, distribution, "verification", study.selection.n, seed, LARGEST_SUPPORT)
     trial = try_program(program, study.task, batch, exact=exact)
     described = {
         "model": study.model.kind_name(),

@@ -25,7 +25,7 @@ from sp_search.selection import largest_certifiable
 from sp_search.settings_file import read_settings
 from sp_search.strict import PartOf, Problem, Section, explained, refusal, show
 from sp_search.tasks.base import LARGEST_SUPPORT, Task
-from sp_search.train.settings import TrainSettings
+from sp_search.train.settings import ENUMERATED_IN_TRAINING, TrainSettings
 from sp_search.yaml_strict import dump
 
 MOST_LEVELS = 10_000
@@ -269,7 +269,21 @@ def _milestone_refusal(milestone: float, task: Task, selection: SelectionSetting
         if least and least > data["scheduler"].stop:
             allowed = f"{data['scheduler'].stop:g}"
             return f"got {milestone}: '{gate}' needs {least} rollouts (proven), and scheduler.stop allows {allowed}"
-    return None
+    return _validation_refusal(milestone, task, selection, data)
+
+
+def _validation_refusal(milestone: float, task: Task, selection: SelectionSettings, data: dict[str, Any]) -> str | None:
+    """Say why training could never see that the milestone is met: its validation bound stays below; else None."""
+    model, prior, train = data.get("model"), data.get("prior"), data.get("train")
+    support = task.support_size(task.distributions()[0])
+    if not (model and prior and train) or (support is not None and support <= ENUMERATED_IN_TRAINING):
+        return None
+    settings = train.over(model.train_defaults(), prior.train_defaults())
+    n = min(settings.validation, task.held_out("validation") or settings.validation)
+    largest = floor((1.0 - selection.confidence) ** (1.0 / n) * 1e5) / 1e5
+    if milestone <= largest:
+        return None
+    return f"got {milestone}: {n} validation examples can show {largest} at most: raise train.validation"
 
 
 def _held_out(task: Task, gate: str, selection: SelectionSettings) -> int | None:

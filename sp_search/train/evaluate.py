@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from sp_search.pricing import HaltingRule
     from sp_search.tasks.base import Draw, Task
 
-ENUMERATE_IN_TRAINING = 8_192
-ENUMERATE_IN_VERIFICATION = 65_536
 CHUNK = 2_048
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from sp_search.compute.serial import program_serial_depth
 from sp_search.records import Count, LineageMeasurement
-from sp_search.train.evaluate import ENUMERATE_IN_VERIFICATION, diagnose, draw_batch, try_program
+from sp_search.tasks.base import LARGEST_SUPPORT
+from sp_search.train.evaluate import diagnose, draw_batch, try_program
 
 if TYPE_CHECKING:
     from sp_search.program import Program
@@ -39,7 +40,7 @@ def measure_lineage(
     for distribution in dict.fromkeys(distributions):
         seed = job.seed(lineage, "verification", distribution)
         batch, exact = draw_batch(
-            job.task, distribution, "verification", verification_n, seed, ENUMERATE_IN_VERIFICATION, job.device
+            job.task, distribution, "verification", verification_n, seed, LARGEST_SUPPORT, job.device
         )
         trial = try_program(program, job.task, batch, exact=exact)
         flops += float(trial.flops_B.sum())

@@ -6,6 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+ENUMERATED_IN_TRAINING = 8_192
+"""Inputs up to which validation is enumeration, exact, and not a sample."""
+
 
 class TrainSettings(BaseModel):
     """How the lineages of a level are trained; unset fields come from the recipes of the model and the prior."""

@@ -12,7 +12,8 @@ from sp_search.pricing import HaltingRule, cumulative_flops
 from sp_search.records import Count
 from sp_search.selection import accuracy_low, mean_high
 from sp_search.tasks.base import Batch
-from sp_search.train.evaluate import ENUMERATE_IN_TRAINING, Look, draw_batch, look_at, sample_of
+from sp_search.train.evaluate import Look, draw_batch, look_at, sample_of
+from sp_search.train.settings import ENUMERATED_IN_TRAINING
 
 if TYPE_CHECKING:
     from sp_search.train.job import Job
@@ -48,7 +49,7 @@ def validate(job: Job, weights: dict[str, Tensor], *, alpha: float, seed: int) -
     """
     training, rule, settings = job.task.distributions()[0], job.prior.rule(), job.settings
     batch, exact = draw_batch(
-        job.task, training, "validation", settings.validation, seed, ENUMERATE_IN_TRAINING, job.device
+        job.task, training, "validation", settings.validation, seed, ENUMERATED_IN_TRAINING, job.device
     )
     replicas, seen, n = len(next(iter(weights.values()))), 0, len(batch.x_BTC)
     lineages: dict[int, LineageLook] = {}

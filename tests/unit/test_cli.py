@@ -58,7 +58,7 @@ def finished(tmp_path, monkeypatch):
     def answer(*milestones, **search):
         folder = tmp_path / "a study"
         folder.mkdir()
-        (folder / "study.yaml").write_text(Path(QUICKSTART).read_text())
+        (folder / "manifest.json").write_text(json.dumps({"tracking_uri": "sqlite:///mlflow.db"}))
         met = all(one["met"] for one in milestones)
         payload = {**SEARCH, **search, "met": met, "milestones": list(milestones)}
         monkeypatch.setattr(api, "run", lambda study, **options: api.Result(folder, payload))
@@ -88,7 +88,7 @@ def test_run_prints_the_whole_answer_on_stdout(finished, capsys):
     for words in (
         "milestone 0.99: met",
         "model=recall_conv width=12 member=0 lineage=3 seed=77",
-        "5 rollouts (a cap on any input; 5 rollouts)",
+        "5 rollouts (a cap on any input",
         "100 % (exact: every possible input was checked)",
         "5 rollouts is the minimum: no program",
         "120 FLOPs (between 110 FLOPs and 130 FLOPs)",
@@ -240,7 +240,7 @@ def test_list_names_parts_and_settings(capsys):
 
 
 def test_ui_says_the_exact_command(workplace, capsys):
-    (workplace / "study.yaml").write_text(Path(QUICKSTART).read_text())
+    (workplace / "manifest.json").write_text(json.dumps({"tracking_uri": "sqlite:///mlflow.db"}))
     assert main(["ui", str(workplace), "--dry-run", "--port", "5001"]) == ExitCode.MET
     assert capsys.readouterr().out == "mlflow ui --backend-store-uri sqlite:///mlflow.db --port 5001\n"
 

@@ -314,3 +314,14 @@ def test_what_is_dumped_is_loaded_unchanged(data):
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused_but_never_raises(text):
     yaml_strict.load(text)
+
+
+def test_a_milestone_that_validation_could_never_show_is_refused_with_the_setting_to_raise(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "name: x\ntask: {kind: prefix_sums, bits: 20}\nmodel: {kind: recall_conv}\n"
+        "scheduler: {kind: annealing}\nmilestones: [0.999]\n"
+    )
+    with pytest.raises(StudyError, match=r"4096 validation examples can show 0.99887 at most: raise train.validation"):
+        load_study(path)
+    assert load_study(path, overrides=["train.validation=16384"]).milestones == [0.999]
