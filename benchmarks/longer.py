@@ -1,6 +1,6 @@
 """Trained on 17 bits, unrolled in proportion to length: how many strings of 128 bits come out right?
 
-Weights grow with the rollouts from one on (Proposal 2A). A program that begins at eight rollouts passes 17 bits too, and
+Weights grow with the rollouts from one on (Proposal 2A). A program that begins at eight rollouts passes 17 bits too and
 does not extrapolate (seed 100: .04 against 1.0); `--from-eight` runs that comparison.
 """
 

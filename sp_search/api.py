@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import os
-import platform
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,23 +12,23 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from sp_search import __version__
 from sp_search.answer import remeasure, write_program
 from sp_search.errors import Interrupted, StorageError, StudyError
+from sp_search.folder import manifest, new_folder, recorded_study, tracking_uri, versions, write_json
 from sp_search.ledger import LEDGER_NAME, Ledger, read_ledger
+from sp_search.limits import limit_of, repeated_flops
 from sp_search.plan import Plan, build_runner, plan_study
 from sp_search.records import Assignment
 from sp_search.report.live import LiveLine
 from sp_search.result import Remeasured, build_result
 from sp_search.search import Search
 from sp_search.store import FolderStore
-from sp_search.study import Study, load_study
+from sp_search.study import Cluster, Study, load_cluster, load_study
 
 if TYPE_CHECKING:
     from sp_search.program import Program
 
 Driver = Literal["ray", "inprocess"]
-RUNS = "sp_search_runs"
 PATIENCE_S, INTERRUPTED_PATIENCE_S = 60.0, 3.0
 """How long the end of a study waits for MLflow."""
 
@@ -67,6 +62,7 @@ def run(
     *,
     output: str | Path | None = None,
     address: str | None = None,
+    cluster: str | Path | None = None,
     seed: int | None = None,
     overrides: Sequence[str] = (),
     driver: Driver = "ray",
@@ -77,6 +73,7 @@ def run(
         study: a `Study`, its file, or its content.
         output: the study's folder; by default a new one under `sp_search_runs`.
         address: of a running Ray cluster; None starts a local one.
+        cluster: a cluster file, which says the same and more; `address` comes first.
         seed: overrides the study's seed.
         overrides: `path=value` each, applied to a study file before it is validated.
         driver: `ray`, or `inprocess` for one trial after another in this process.
@@ -86,18 +83,18 @@ def run(
         StorageError: the folder or the disk cannot be used.
         Interrupted: a signal ended it; `resume` goes on.
     """
-    asked = _as_study(study, overrides, seed)
+    asked, where = _as_study(study, overrides, seed), _as_cluster(address, cluster)
     plan = plan_study(asked)
-    folder = _new_folder(asked, output)
+    folder = new_folder(asked, output)
     with Ledger(folder, create=True) as ledger:
         (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
-        manifest = {
+        begun = {
             "seed": asked.seed,
             "versions": versions(),
             "driver": driver,
             "tracking_uri": _absolute_store(asked),
         }
-        _write_json(folder / "manifest.json", manifest)
+        write_json(folder / "manifest.json", begun)
         header = {
             "name": asked.name,
             "seed": asked.seed,
@@ -108,15 +105,22 @@ def run(
             "versions": versions(),
         }
         ledger.append({"header": header})
-        return _drive(asked, plan, ledger, _search(asked, plan, ledger), driver, address)
+        return _drive(asked, plan, ledger, _search(asked, plan, ledger), driver, where)
 
 
-def resume(folder: str | Path, *, address: str | None = None, driver: Driver | None = None) -> Result:
+def resume(
+    folder: str | Path,
+    *,
+    address: str | None = None,
+    cluster: str | Path | None = None,
+    driver: Driver | None = None,
+) -> Result:
     """Go on with a study that stopped half-way; a finished one only writes its result and tracks it again.
 
     Args:
         folder: the study's folder.
         address: of a running Ray cluster; None starts a local one.
+        cluster: a cluster file, which says the same and more; `address` comes first.
         driver: None takes the one that the study was begun with.
 
     Raises:
@@ -125,12 +129,13 @@ def resume(folder: str | Path, *, address: str | None = None, driver: Driver | N
     path = Path(folder)
     if not (path / LEDGER_NAME).exists():
         raise StorageError(f"{path} holds no {LEDGER_NAME}: it is no study folder")
+    where = _as_cluster(address, cluster)
     with Ledger(path) as ledger:
-        study = _recorded_study(ledger.entries, path)
+        study = recorded_study(ledger.entries, path)
         plan = plan_study(study)
         search = _search(study, plan, ledger)
         search.replay(ledger.entries)
-        return _drive(study, plan, ledger, search, driver or _manifest(path)["driver"], address)
+        return _drive(study, plan, ledger, search, driver or manifest(path)["driver"], where)
 
 
 def plan(study: Study | str | Path | dict[str, Any]) -> Plan:
@@ -141,7 +146,7 @@ def plan(study: Study | str | Path | dict[str, Any]) -> Plan:
 def status(folder: str | Path) -> dict[str, Any]:
     """Return where a study stands, from its ledger alone; it may be running."""
     entries = read_ledger(Path(folder))
-    study = _recorded_study(entries, Path(folder))
+    study = recorded_study(entries, Path(folder))
     search = _search(study, plan_study(study), None)
     search.replay(entries)
     state = search.state
@@ -199,12 +204,6 @@ def load(folder: str | Path) -> Program:
     return load_program(path / "program" if (path / "program").is_dir() else path)
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that an answer depends on."""
-    packages = {name: importlib.metadata.version(name) for name in ("torch", "ray", "numpy", "scipy", "pydantic")}
-    return {"sp_search": __version__, "python": platform.python_version(), **packages}
-
-
 def _as_study(study: Study | str | Path | dict[str, Any], overrides: Sequence[str], seed: int | None) -> Study:
     if isinstance(study, str | Path):
         return load_study(study, overrides=overrides, seed=seed)
@@ -214,28 +213,9 @@ def _as_study(study: Study | str | Path | dict[str, Any], overrides: Sequence[st
     return Study.model_validate(content if seed is None else {**content, "seed": seed})
 
 
-def _new_folder(study: Study, output: str | Path | None) -> Path:
-    """Make and return the study's folder; an existing study is never written over."""
-    if output is not None:
-        folder = Path(output)
-        if (folder / LEDGER_NAME).exists():
-            raise StorageError(f"{folder} holds a study: resume it, or choose another --output")
-    else:
-        base, number = Path(RUNS) / study.name, 2
-        folder = base
-        while folder.exists():
-            folder, number = base.with_name(f"{base.name}-{number}"), number + 1
-    try:
-        folder.mkdir(parents=True, exist_ok=output is not None)
-    except OSError as error:
-        raise StorageError(f"cannot make {folder}: {error}") from error
-    return folder
-
-
-def _recorded_study(entries: list[dict[str, Any]], folder: Path) -> Study:
-    if not entries or "header" not in entries[0]:
-        raise StorageError(f"the ledger of {folder} was never begun: delete the folder and run the study again")
-    return Study.model_validate(entries[0]["header"]["study"])
+def _as_cluster(address: str | None, cluster: str | Path | None) -> Cluster:
+    settings = Cluster() if cluster is None else load_cluster(cluster)
+    return settings if address is None else Cluster(address=address)
 
 
 def _search(study: Study, plan: Plan, ledger: Ledger | None) -> Search:
@@ -243,14 +223,16 @@ def _search(study: Study, plan: Plan, ledger: Ledger | None) -> Search:
     return Search(study.scheduler, plan.space, plan.population, plan.terms, study.selection.confidence, append)
 
 
-def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Driver, address: str | None) -> Result:
+def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Driver, cluster: Cluster) -> Result:
     """Drive a new or replayed search to its end, then measure, write and track the answer."""
     folder = ledger.folder
+    if driver == "ray" and search.state.finished is None:
+        import sp_search.tune.launch  # noqa: F401 - importing ray sets signal handlers of its own: before ours
     with _tracked(study, folder), _signals(folder):
         if search.state.finished is None:
             line = LiveLine()
             try:
-                _run_driver(study, search, folder, driver, address, _limits(study, ledger), line.update)
+                _run_driver(study, search, folder, driver, cluster, limit_of(study, ledger.entries), line.update)
             finally:
                 line.close()
         return _answer(study, plan, search, ledger)
@@ -260,14 +242,14 @@ def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
     """Measure the chosen programs anew, and write the answer into the study's folder."""
     folder = ledger.folder
     chosen = _choose(study, search, folder, ledger)
-    repeated = _repeated_flops(study, plan, ledger)
+    repeated = repeated_flops(study, plan, ledger.entries)
     payload = build_result(
         study, plan, search, {milestone: found for milestone, (found, _) in chosen.items()}, repeated
     )
     if chosen:
         _, (_, program) = max(chosen.items())
         write_program(folder, program, payload)
-    _write_json(folder / "result.json", payload)
+    write_json(folder / "result.json", payload)
     report(folder)
     return Result(folder, payload)
 
@@ -277,7 +259,7 @@ def _run_driver(
     search: Search,
     folder: Path,
     driver: Driver,
-    address: str | None,
+    cluster: Cluster,
     limit: Callable[[Search], str | None],
     progress: Callable[[Search], None],
 ) -> None:
@@ -296,7 +278,7 @@ def _run_driver(
         search,
         RunnerRecipe.of_study(study),
         folder,
-        address=address,
+        cluster=cluster,
         cpu=study.resources.cpu,
         gpu=study.resources.gpu,
         concurrent=study.limits.concurrent,
@@ -319,60 +301,6 @@ def _assignments(ledger: Ledger) -> list[Assignment]:
     """Return every assignment that the ledger holds, oldest first."""
     actions = [action for entry in ledger.entries for action in entry.get("actions", [])]
     return [Assignment.model_validate(action["assignment"]) for action in actions if "assignment" in action]
-
-
-def _limits(study: Study, ledger: Ledger) -> Callable[[Search], str | None]:
-    """Return the function that names the limit which a search has reached, if any. Earlier sessions' time counts."""
-    before = _session_seconds(ledger.entries)
-    started = time.monotonic()
-    limits = study.limits
-
-    def reached(search: Search) -> str | None:
-        broken = sum(search.failures.get(kind, 0) for kind in ("member_lost", "member_failed"))
-        if limits.failures is not None and broken > limits.failures:
-            return "failures"
-        if limits.seconds is not None and before + time.monotonic() - started > limits.seconds:
-            return "seconds"
-        if limits.search_flops is not None and sum(search.spent.values()) > limits.search_flops:
-            return "search_flops"
-        if limits.trials is not None and search.state.attempts > limits.trials:
-            return "trials"
-        return None
-
-    return reached
-
-
-def _session_seconds(entries: list[dict[str, Any]]) -> float:
-    """Return how long earlier drivers worked on the study, from its ledger; the pauses between them do not count."""
-    total, previous = 0.0, None
-    for entry in entries:
-        restarted = entry.get("event", {}).get("event") == "restored"
-        if previous is not None and not restarted:
-            total += max(0.0, entry["time"] - previous)
-        previous = entry["time"]
-    return total
-
-
-def _repeated_flops(study: Study, plan: Plan, ledger: Ledger) -> float:
-    """Return an upper bound of the training paid twice: one slice for every trial that was lost or restored."""
-    per_level = {(row.member, row.level): row.training_flops or 0.0 for row in plan.rows}
-    repeated = 0.0
-    for entry in ledger.entries:
-        if entry.get("event", {}).get("event") not in ("restored", "member_lost"):
-            continue
-        for action in entry["actions"]:
-            if "assignment" in action:
-                at = action["assignment"]
-                model = study.member_models()[at["member"]]
-                settings = study.train_settings(model)
-                repeated += per_level[at["member"], at["level"]] * min(1.0, settings.evaluate_every / settings.steps)
-    return repeated
-
-
-def tracking_uri(folder: str | Path) -> str | None:
-    """Return the absolute address of a study's MLflow store, or None when it is not tracked."""
-    uri: str | None = _manifest(Path(folder))["tracking_uri"]
-    return uri
 
 
 def _absolute_store(study: Study) -> str | None:
@@ -418,21 +346,3 @@ def _signals(folder: Path) -> Iterator[None]:
     finally:
         for number, handler in zip(watched, previous, strict=True):
             signal.signal(number, handler)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write whole or not at all."""
-    partial = path.with_suffix(".partial")
-    try:
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error}. Make room, then resume {path.parent}") from error
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{folder} holds no readable manifest.json, so it is no study folder: {error}") from error
-    return manifest

@@ -71,6 +71,7 @@ def run(
     *,
     output: Path | None = None,
     address: str | None = None,
+    cluster: Path | None = None,
     overrides: Overrides = None,
     seed: int | None = None,
     in_process: bool = False,
@@ -81,6 +82,7 @@ def run(
         study: the study's YAML file.
         output: the study's folder; a new one under sp_search_runs if not given.
         address: of a running Ray cluster (HOST:PORT); a local one is started if not given.
+        cluster: a cluster file (clusters/local.yaml), which says the same and more.
         overrides: path=value, applied before the study is validated; may be repeated.
         seed: overrides the study's seed.
         in_process: one trial after another in this process, without Ray.
@@ -89,7 +91,15 @@ def run(
 
     driver: api.Driver = "inprocess" if in_process else "ray"
     return _answer(
-        api.run(study, output=output, address=address, seed=seed, overrides=tuple(overrides or ()), driver=driver)
+        api.run(
+            study,
+            output=output,
+            address=address,
+            cluster=cluster,
+            seed=seed,
+            overrides=tuple(overrides or ()),
+            driver=driver,
+        )
     )
 
 
@@ -99,6 +109,7 @@ def resume(
     /,
     *,
     address: str | None = None,
+    cluster: Path | None = None,
     in_process: bool = False,
 ) -> Answer:
     """Go on with a study that stopped half-way.
@@ -106,11 +117,13 @@ def resume(
     Args:
         folder: the study's folder.
         address: of a running Ray cluster (HOST:PORT); a local one is started if not given.
+        cluster: a cluster file (clusters/local.yaml), which says the same and more.
         in_process: one trial after another in this process, without Ray.
     """
     from sp_search import api
 
-    return _answer(api.resume(folder, address=address, driver="inprocess" if in_process else None))
+    driver: api.Driver | None = "inprocess" if in_process else None
+    return _answer(api.resume(folder, address=address, cluster=cluster, driver=driver))
 
 
 @app.command
@@ -404,9 +417,9 @@ def _search_rows(payload: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _mlflow_command(folder: Path, port: int) -> list[str] | None:
     """Return the command that shows the study's tracking store, or None when it has none or it is a server already."""
-    from sp_search import api
+    from sp_search.folder import tracking_uri
 
-    uri = api.tracking_uri(folder)
+    uri = tracking_uri(folder)
     if uri is None or uri.startswith("http"):
         return None
     return ["mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]

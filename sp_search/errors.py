@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as `Type: message (file:line)`, the place being where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 class StudyError(Exception):

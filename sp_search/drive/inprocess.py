@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from sp_search.errors import Interrupted, StorageError
+from sp_search.errors import Interrupted, StorageError, describe
 from sp_search.records import (
     Action,
     Assignment,
@@ -53,8 +53,7 @@ def run_inprocess(
         except (Interrupted, StorageError):
             raise
         except Exception as error:  # a member's own code may raise anything; the ledger and the report carry it
-            reason = f"{type(error).__name__}: {error}"
-            event = MemberFailed(member=assignment.member, attempt=assignment.attempt, reason=reason)
+            event = MemberFailed(member=assignment.member, attempt=assignment.attempt, reason=describe(error))
         _carry_out(search.feed(event), queue)
         progress(search)
 

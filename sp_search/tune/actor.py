@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray.tune import PlacementGroupFactory, Trainable
 
-from sp_search.errors import StorageError
+from sp_search.errors import StorageError, describe
 from sp_search.plan import build_runner
 from sp_search.records import Assignment, LevelRunner, Measured, MemberFailed, Record, RunnerState
 from sp_search.store import FolderStore, begin_state
@@ -122,7 +122,7 @@ class LevelTrainable(Trainable):
         except StorageError as error:
             return {**report, "storage": str(error)}
         except Exception as error:  # a member's own code may raise anything; the ledger and the report carry it
-            return {**report, "failed": f"{type(error).__name__}: {error}"}
+            return {**report, "failed": describe(error)}
         if measured is not None:
             # A slice stored by an earlier attempt carries that attempt's number.
             report["measured"] = measured.model_copy(update={"attempt": assignment.attempt}).model_dump_json()

@@ -24,11 +24,13 @@ from ray.tune.progress_reporter import TrialProgressCallback
 
 from sp_search.errors import Interrupted, StudyError
 from sp_search.search import Search
+from sp_search.study import Cluster
 from sp_search.tune.actor import LevelTrainable, RunnerRecipe
 from sp_search.tune.scheduler import Limit, Progress, StopRequested, TuneBudgetScheduler
 from sp_search.tune.search import AssignmentSearcher
 from sp_search.tune.slots import Slots
 
+LOCAL = Cluster()
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # assignments and reports are small; weights go through the checkpoints
 DEADLINE_S = 60.0
 
@@ -47,7 +49,7 @@ def run_tune(
     recipe: RunnerRecipe,
     folder: Path,
     *,
-    address: str | None = None,
+    cluster: Cluster = LOCAL,
     cpu: float = 1.0,
     gpu: float = 0.0,
     concurrent: int | None = None,
@@ -61,7 +63,7 @@ def run_tune(
         search: feeds its own ledger; events arrive on this thread alone.
         recipe: how an actor builds its runner.
         folder: of the study; on a cluster of several machines all of them must see it under the same path.
-        address: of a running cluster; None (or `local`) starts one, unless this process is connected already.
+        cluster: a running cluster's address, or what a local one may use; a connection of this process comes first.
         cpu: CPU cores of a trial.
         gpu: GPUs of a trial; fractions are shared.
         concurrent: most trials side by side; None for as many as fit.
@@ -70,13 +72,13 @@ def run_tune(
         deadline_s: a trial without a slice for this long, and for ten typical slices, is killed and counts as lost.
 
     Raises:
-        StudyError: no cluster answers at `address`, or no machine of it has what a trial asks for.
+        StudyError: no cluster answers at the address, or no machine of it has what a trial asks for.
         StorageError: the ledger or the checkpoints cannot be written.
         Interrupted: SIGINT or SIGTERM; the study can be resumed.
     """
     folder = folder.resolve()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what matters of it becomes an event or an exception
-    with _Signals(folder) as signals, _cluster(address):
+    with _Signals(folder) as signals, _connected(cluster):
         signals.arm()
         slots = Slots(_fitting(cpu, gpu, concurrent))
         scheduler = TuneBudgetScheduler(
@@ -153,15 +155,15 @@ def _fitting(cpu: float, gpu: float, concurrent: int | None) -> int:
 
 
 @contextmanager
-def _cluster(address: str | None) -> Iterator[None]:
-    """Be connected to a cluster: this process's own connection, the one at `address`, or one of our own.
+def _connected(cluster: Cluster) -> Iterator[None]:
+    """Be connected to a cluster: by this process's own connection, to the one at its address, or to one of our own.
 
     What was started here ends here, on whatever way out.
     """
     if ray.is_initialized():
         yield
         return
-    local = address in (None, "local")
+    local = cluster.address == "local"
     if local and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # known to our own processes alone, in no file
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -169,7 +171,9 @@ def _cluster(address: str | None) -> Iterator[None]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         ray.init(
-            address or "local",
+            cluster.address,
+            num_cpus=cluster.cpus,
+            num_gpus=cluster.gpus,
             object_store_memory=OBJECT_STORE_BYTES if local else None,
             include_dashboard=False if local else None,
             log_to_driver=False,
@@ -177,7 +181,11 @@ def _cluster(address: str | None) -> Iterator[None]:
             logging_level=logging.ERROR,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        where = "a Ray cluster of our own does not start" if local else f"--address {address}: no Ray cluster answers"
+        where = (
+            "a Ray cluster of our own does not start"
+            if local
+            else f"--address {cluster.address}: no Ray cluster answers"
+        )
         mode = os.environ.get("RAY_AUTH_MODE", "not set")
         raise StudyError(
             [f"{where} (RAY_AUTH_MODE is {mode}; the cluster's mode and token must be ours): {error}"]

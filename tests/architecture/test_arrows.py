@@ -20,7 +20,7 @@ ROWS = [
     {"audits"},
     {"study", "ledger"},
     {"plan", "search", "store"},
-    {"result", "rows"},
+    {"folder", "limits", "result", "rows"},
     {"answer"},
     {"drive", "tune", "tracking", "report"},
     {"api"},

@@ -7,6 +7,7 @@ from pathlib import Path
 from sp_search.errors import Interrupted
 from sp_search.ledger import LEDGER_NAME, Ledger
 from sp_search.plugins import discover
+from sp_search.study import Cluster
 from sp_search.tune.launch import run_tune
 from tests.flow.table_runner import new_search, recipe
 
@@ -21,7 +22,8 @@ def main(folder: Path, kind: str, address: str | None = None) -> int:
         search = new_search(discover("schedulers")[kind](), ledger.append)
         search.replay(list(ledger.entries))
         try:
-            run_tune(search, recipe(log=str(folder / "slices.jsonl"), seconds=0.1), folder, address=address)
+            cluster = Cluster(address=address or "local")
+            run_tune(search, recipe(log=str(folder / "slices.jsonl"), seconds=0.1), folder, cluster=cluster)
         except Interrupted as interrupted:
             return 128 + interrupted.signal_number
         (folder / "answer.json").write_text(json.dumps(answer(search)))

@@ -1,0 +1,73 @@
+"""A study's folder: how one is made, and what it says of itself without running anything of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from sp_search import __version__
+from sp_search.errors import StorageError
+from sp_search.ledger import LEDGER_NAME
+from sp_search.study import Study
+
+RUNS = "sp_search_runs"
+
+
+def new_folder(study: Study, output: str | Path | None) -> Path:
+    """Make and return the study's folder; an existing study is never written over."""
+    if output is not None:
+        folder = Path(output)
+        if (folder / LEDGER_NAME).exists():
+            raise StorageError(f"{folder} holds a study: resume it, or choose another --output")
+    else:
+        base, number = Path(RUNS) / study.name, 2
+        folder = base
+        while folder.exists():
+            folder, number = base.with_name(f"{base.name}-{number}"), number + 1
+    try:
+        folder.mkdir(parents=True, exist_ok=output is not None)
+    except OSError as error:
+        raise StorageError(f"cannot make {folder}: {error}") from error
+    return folder
+
+
+def recorded_study(entries: list[dict[str, Any]], folder: Path) -> Study:
+    """Return the study that a ledger was begun with."""
+    if not entries or "header" not in entries[0]:
+        raise StorageError(f"the ledger of {folder} was never begun: delete the folder and run the study again")
+    return Study.model_validate(entries[0]["header"]["study"])
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """Return what a study's folder was begun with: seed, versions, driver, tracking store."""
+    try:
+        content: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{folder} holds no readable manifest.json, so it is no study folder: {error}") from error
+    return content
+
+
+def tracking_uri(folder: str | Path) -> str | None:
+    """Return the absolute address of a study's MLflow store, or None when it is not tracked."""
+    uri: str | None = manifest(Path(folder))["tracking_uri"]
+    return uri
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write whole or not at all."""
+    partial = path.with_suffix(".partial")
+    try:
+        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error}. Make room, then resume {path.parent}") from error
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that an answer depends on."""
+    packages = {name: importlib.metadata.version(name) for name in ("torch", "ray", "numpy", "scipy", "pydantic")}
+    return {"sp_search": __version__, "python": platform.python_version(), **packages}

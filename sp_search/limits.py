@@ -1,0 +1,59 @@
+"""What ends a study early, and what crashes made it pay twice; both are read from the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sp_search.plan import Plan
+from sp_search.search import Search
+from sp_search.study import Study
+
+
+def limit_of(study: Study, entries: list[dict[str, Any]]) -> Callable[[Search], str | None]:
+    """Return the function that names the limit which a search has reached, if any. Earlier sessions' time counts."""
+    before = session_seconds(entries)
+    started = time.monotonic()
+    limits = study.limits
+
+    def reached(search: Search) -> str | None:
+        broken = sum(search.failures.get(kind, 0) for kind in ("member_lost", "member_failed"))
+        if limits.failures is not None and broken > limits.failures:
+            return "failures"
+        if limits.seconds is not None and before + time.monotonic() - started > limits.seconds:
+            return "seconds"
+        if limits.search_flops is not None and sum(search.spent.values()) > limits.search_flops:
+            return "search_flops"
+        if limits.trials is not None and search.state.attempts > limits.trials:
+            return "trials"
+        return None
+
+    return reached
+
+
+def session_seconds(entries: list[dict[str, Any]]) -> float:
+    """Return how long earlier drivers worked on the study, from its ledger; the pauses between them do not count."""
+    total, previous = 0.0, None
+    for entry in entries:
+        restarted = entry.get("event", {}).get("event") == "restored"
+        if previous is not None and not restarted:
+            total += max(0.0, entry["time"] - previous)
+        previous = entry["time"]
+    return total
+
+
+def repeated_flops(study: Study, plan: Plan, entries: list[dict[str, Any]]) -> float:
+    """Return an upper bound of the training paid twice: one slice for every trial that was lost or restored."""
+    per_level = {(row.member, row.level): row.training_flops or 0.0 for row in plan.rows}
+    repeated = 0.0
+    for entry in entries:
+        if entry.get("event", {}).get("event") not in ("restored", "member_lost"):
+            continue
+        for action in entry["actions"]:
+            if "assignment" in action:
+                at = action["assignment"]
+                model = study.member_models()[at["member"]]
+                settings = study.train_settings(model)
+                repeated += per_level[at["member"], at["level"]] * min(1.0, settings.evaluate_every / settings.steps)
+    return repeated
