@@ -5,6 +5,7 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
+FIGURES ?= footprint quickstart prefix_growth longer addition overhead
 
 .DELETE_ON_ERROR:
 .PHONY: help quickstart test test-all check format schema figures clean
@@ -14,7 +15,7 @@ help:
 	@echo "make test         fast and Ray tests"
 	@echo "make test-all     the slow ones too"
 	@echo "make check        format, lint, strict types, fast tests"
-	@echo "make figures      the measured figures of benchmarks/"
+	@echo "make figures      the measured figures of benchmarks/ (FIGURES=addition for one)"
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"sp_search needs Python 3.11 or newer, got {sys.version.split()[0]}: make PYTHON=python3.11")'
@@ -48,7 +49,7 @@ schema: $(STAMP)
 	$(BIN)/sp-search schema > schema/study.schema.json
 
 figures: $(STAMP)
-	@echo "no figures are measured yet: see benchmarks/"
+	for name in $(FIGURES); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

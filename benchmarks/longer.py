@@ -1,7 +1,8 @@
 """Trained on 17 bits, unrolled in proportion to length: how many strings of 128 bits come out right?
 
-Weights grow with the rollouts from one on (Proposal 2A). A program that begins at eight rollouts passes 17 bits too and
-does not extrapolate (seed 100: .04 against 1.0); `--from-eight` runs that comparison.
+Weights grow with the rollouts from one on (Proposal 2A) until a program passes 17 bits at .999. Both matter, as seeds 100
+to 104 showed, which chose the recipe (these are seeds 0 to 4): stopped at .99, three of five seeds here reach .61 and
+less; begun at eight rollouts, a program passes 17 bits too and reaches .04. `--from-eight` runs that comparison.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ STUDY: dict[str, Any] = {
     "model": {"kind": "recall_conv", "width": 16},
     "scheduler": {"kind": "rollout_growth", "stop": 12.0},
     "population": {"members": [{}], "replicas": 5},
-    "train": {"steps": 300},
-    "milestones": [0.99],
+    "train": {"steps": 300, "validation": 16384},
+    "milestones": [0.999],
 }
 
 
-FROM_EIGHT = {**STUDY, "scheduler": {"kind": "rollout_growth", "start": 8.0, "stop": 12.0}, "train": {"steps": 1000}}
+FROM_EIGHT = {
+    **STUDY,
+    "scheduler": {"kind": "rollout_growth", "start": 8.0, "stop": 12.0},
+    "train": {"steps": 1000, "validation": 16384},
+}
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from sp_search import __version__
 from sp_search.errors import Interrupted, StorageError, StudyError
+from sp_search.terminal import milestone_lines, plain, search_rows, table
 
 
 class ExitCode(IntEnum):
@@ -165,7 +166,7 @@ def plan(study: StudyFile, /, *, overrides: Overrides = None, seed: int | None =
     )
     text = [
         f"{asked.name}: {space.kind} budgets in {space.measure} over {space.axis}, milestones {asked.milestones}",
-        *_table([header, *rows]),
+        *table([header, *rows]),
         f"{len(space.caps)} levels x {len(asked.population.members)} members x {asked.population.replicas} lineages; "
         f"every level once costs {flops(total)} of training at most, and a search visits few of them",
     ]
@@ -216,7 +217,7 @@ def status(folder: StudyFolder, /) -> Answer:
     payload = api.status(folder)
     last = datetime.fromtimestamp(payload["last_event"]).astimezone().isoformat(" ", "seconds")
     return Answer(
-        payload, "\n".join(_table([(key, _plain(value)) for key, value in {**payload, "last_event": last}.items()]))
+        payload, "\n".join(table([(key, plain(value)) for key, value in {**payload, "last_event": last}.items()]))
     )
 
 
@@ -296,8 +297,8 @@ def list_parts(family: str | None = None, /) -> Answer:
             }
             payload[name][kind] = {"summary": summary, "settings": settings}
             lines.append(f"  {kind}: {summary}")
-            rows = [(f"    {key}", _plain(one["default"]), str(one["description"])) for key, one in settings.items()]
-            lines += _table(rows)
+            rows = [(f"    {key}", plain(one["default"]), str(one["description"])) for key, one in settings.items()]
+            lines += table(rows)
     return Answer(payload, "\n".join(lines))
 
 
@@ -371,48 +372,9 @@ def _answer(result: Any) -> Answer:
         ("report", str(result.folder / "report.html")),
         *([("mlflow", shlex.join(command))] if command else []),
     ]
-    answers = [line for one in payload["milestones"] for line in _milestone_lines(one)]
-    text = "\n".join([*answers, "", *_table([*_search_rows(payload), *where])])
+    answers = [line for one in payload["milestones"] for line in milestone_lines(one)]
+    text = "\n".join([*answers, "", *table([*search_rows(payload), *where])])
     return Answer({**payload, "folder": str(result.folder)}, text, result.exit_code)
-
-
-def _milestone_lines(answer: dict[str, Any]) -> list[str]:
-    """Say what was found for one milestone, in the words of the page."""
-    from sp_search.report.reading import MilestoneEntry
-    from sp_search.report.words import bounds, cards, minimum_words, percent
-
-    entry = MilestoneEntry.model_validate(answer)
-    if entry.budget is None or entry.program is None:
-        return [f"milestone {entry.milestone:g}: not met", *_table([("  minimum", entry.minimum.text)])]
-    settings = {key: value for key, value in entry.program.items() if key != "kind" and not isinstance(value, dict)}
-    rows = [
-        ("  program", " ".join(f"{key}={value}" for key, value in settings.items())),
-        *((f"  {name}", f"{value}{remark and f' ({remark})'}") for name, value, remark in cards(entry)),
-        ("  minimum", minimum_words(entry.minimum, entry.budget.measure)),
-        *(
-            (f"  on {name}", f"{percent(one.value)} ({bounds(one)}; {one.rule}): a report, no verdict")
-            for name, one in entry.reports.items()
-        ),
-    ]
-    return [f"milestone {entry.milestone:g}: met", *_table(rows)]
-
-
-def _search_rows(payload: dict[str, Any]) -> list[tuple[str, str]]:
-    """Say what the search did, spent, lost and left."""
-    from sp_search.report.words import ENDINGS, flops
-
-    ended = payload["ended"]
-    rows = [
-        ("ended", ENDINGS.get(ended, ended)),
-        ("seed", str(payload["seed"])),
-        ("search compute", ", ".join(f"{name} {flops(value)}" for name, value in payload["search_flops"].items())),
-        ("looks", f"{payload['looks']} verification tests"),
-        ("failures", ", ".join(f"{count} {kind}" for kind, count in payload["failures"].items() if count) or "none"),
-        ("undecided", f"{payload['undecided']} lineages"),
-    ]
-    if ended != "resolved":
-        rows.append(("unsearched", ", ".join(f"{cap:g}" for cap in payload["unsearched"]) or "no budget"))
-    return rows
 
 
 def _mlflow_command(folder: Path, port: int) -> list[str] | None:
@@ -423,15 +385,3 @@ def _mlflow_command(folder: Path, port: int) -> list[str] | None:
     if uri is None or uri.startswith("http"):
         return None
     return ["mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_plain(inner)}" for key, inner in value.items()) or "none"
-    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return rows as lines with aligned columns."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

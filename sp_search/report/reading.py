@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME, read_ledger
-from sp_search.records import Budget
+from sp_search.records import Budget, Minimum
 from sp_search.rows import LedgerReader
 from sp_search.schedulers.base import LevelOutcome
 
@@ -44,15 +44,6 @@ def _as_estimate(value: object) -> object:
 
 
 Figure = Annotated[Estimate, BeforeValidator(_as_estimate)]
-
-
-class Minimum(Entry):
-    """What is known about the least budget, from both sides, and what that rests on."""
-
-    low: float | None
-    high: float | None
-    basis: Literal["proven", "statistical", "none"]
-    text: str = ""
 
 
 class MilestoneEntry(Entry):

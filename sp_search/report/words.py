@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import ceil, floor, isclose
 
 from sp_search.records import Budget
-from sp_search.report.reading import Estimate, LevelEntry, MilestoneEntry, Minimum, Story
+from sp_search.records import Minimum
+from sp_search.report.reading import Estimate, LevelEntry, MilestoneEntry, Story
 
 PHASES = {
     "up_fast": "up fast",

@@ -23,7 +23,7 @@ ROWS = [
     {"folder", "limits", "result", "rows"},
     {"answer"},
     {"drive", "tune", "tracking", "report"},
-    {"api"},
+    {"api", "terminal"},
     {"cli"},
     {"__main__"},
 ]
