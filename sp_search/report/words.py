@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import ceil, floor, isclose
 
-from sp_search.records import Budget
-from sp_search.records import Minimum
+from sp_search.records import Budget, Minimum
 from sp_search.report.reading import Estimate, LevelEntry, MilestoneEntry, Story
 
 PHASES = {
