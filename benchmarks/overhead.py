@@ -20,7 +20,7 @@ STUDY: dict[str, Any] = {
     "name": "overhead",
     "task": {"kind": "prefix_sums", "bits": 13},
     "model": {"kind": "recall_conv", "width": 16},
-    "scheduler": {"kind": "rollout_growth", "start": 4.0, "stop": 5.0},
+    "scheduler": {"kind": "rollout_growth", "start": 4.0, "stop": 6.0},
     "population": {"members": [{}], "replicas": 5},
     "train": {"steps": 1200},
     "milestones": [0.99],

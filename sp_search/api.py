@@ -23,7 +23,7 @@ from sp_search.report.live import LiveLine
 from sp_search.result import Remeasured, build_result
 from sp_search.search import Search
 from sp_search.store import FolderStore
-from sp_search.study import Cluster, Study, load_cluster, load_study
+from sp_search.study import Cluster, Study, load_cluster, load_study, study_of
 
 if TYPE_CHECKING:
     from sp_search.program import Program
@@ -210,7 +210,7 @@ def _as_study(study: Study | str | Path | dict[str, Any], overrides: Sequence[st
     content = study.resolved() if isinstance(study, Study) else study
     if overrides:
         raise StudyError(["overrides: they apply to a study file; change the Study or the dict itself"])
-    return Study.model_validate(content if seed is None else {**content, "seed": seed})
+    return study_of(content if seed is None else {**content, "seed": seed})
 
 
 def _as_cluster(address: str | None, cluster: str | Path | None) -> Cluster:

@@ -71,7 +71,7 @@ def _put(data: Any, change: _Change) -> None:
         elif isinstance(data, dict) and isinstance(key, str):
             data[key] = change.value if last else data.get(key, {})
         else:
-            raise StudyError([f"{change.source}: there is nothing at '{_dotted(change.path[: index + 1])}' to set"])
+            raise StudyError([f"{change.source}: there is nothing at '{dotted(change.path[: index + 1])}' to set"])
         data = data[key]
 
 
@@ -100,7 +100,7 @@ def _parse(settings: type[SectionT], path: Path, changes: list[_Change]) -> Sect
         found.append((1, f"{path}:1", (), f"got {show(data)}: a study is a mapping, as in `name: quickstart`"))
     if found:
         lines = sorted(found, key=lambda problem: problem[0])
-        raise StudyError([": ".join(filter(None, (place, _dotted(key), message))) for _, place, key, message in lines])
+        raise StudyError([": ".join(filter(None, (place, dotted(key), message))) for _, place, key, message in lines])
     return study
 
 
@@ -114,5 +114,6 @@ def _place(key: KeyPath, path: Path, lines: dict[KeyPath, int], changes: list[_C
     return line, f"{path}:{line}"
 
 
-def _dotted(path: KeyPath) -> str:
+def dotted(path: KeyPath) -> str:
+    """Return a key path as a person writes it."""
     return ".".join(str(step) for step in path if step != "")

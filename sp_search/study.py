@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, WrapValidator, field_validator
 
 from sp_search.audits.base import Audit
+from sp_search.errors import StudyError
 from sp_search.models.base import ModelSpec
 from sp_search.plugins import suggest
 from sp_search.priors.base import SpeedPrior
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.selection import largest_certifiable
-from sp_search.settings_file import read_settings
+from sp_search.settings_file import dotted, read_settings
 from sp_search.strict import PartOf, Problem, Section, explained, refusal, show
 from sp_search.tasks.base import LARGEST_SUPPORT, Task
 from sp_search.train.settings import ENUMERATED_IN_TRAINING, TrainSettings
@@ -335,6 +336,15 @@ def load_study(path: str | Path, *, overrides: Sequence[str] = (), seed: int | N
         StudyError: with every problem of the file and of the overrides.
     """
     return read_settings(Study, Path(path), overrides, {} if seed is None else {"seed": seed})
+
+
+def study_of(content: dict[str, Any]) -> Study:
+    """Return the study of a file's content, or raise `StudyError` with every problem."""
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        lines = [f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False)]
+        raise StudyError(lines) from None
 
 
 def load_cluster(path: str | Path) -> Cluster:

@@ -130,3 +130,12 @@ def test_a_driver_killed_at_a_ledger_line_resumes_to_the_same_answer(
     assert {key: resumed[key] for key in same} == same
     measured = [e["event"] for e in read_ledger(folder) if e.get("event", {}).get("event") == "measured"]
     assert len({(event["member"], event["visit"]) for event in measured}) == len(measured)
+
+
+def test_a_study_that_is_given_as_a_dict_is_refused_in_the_same_words(tmp_path: Path) -> None:
+    broken = {**TINY, "model": {"kind": "recal_conv"}, "milestones": [2.0]}
+    with pytest.raises(StudyError) as refused:
+        sp_search.run(broken, output=tmp_path / "never", driver="inprocess")
+    assert len(refused.value.problems) == 2
+    assert "Did you mean 'recall_conv'?" in str(refused.value)
+    assert not (tmp_path / "never").exists()
