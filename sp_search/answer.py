@@ -1,6 +1,7 @@
 """The chosen program of a milestone, measured again on fresh draws and written as a program folder.
 
-The search picked it for its figures, so those flatter it; what is printed comes from draws that it has never met.
+The search picked it for its compute, so what it measured then flatters it; the compute that is printed comes from a
+draw that the program has never met. Its accuracy is that of the verification draw, whose bound pays for the choice.
 Finite data holds no further draw: its verification draw is used again, and the result says `fresh: false`.
 """
 
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sp_search.records import Assignment, derive_seed
 from sp_search.result import Remeasured
 from sp_search.search import Search
-from sp_search.store import Store
+from sp_search.store import Store, finished_state
 from sp_search.study import Study
 from sp_search.tasks.base import LARGEST_SUPPORT
 
@@ -48,9 +49,7 @@ def remeasure(
         for one in assignments
         if (one.member, one.visit) == (selection.member, selection.visit) and selection.lineage in one.lineages
     )
-    state = store.newest(assignment)
-    if state is None:
-        raise FileNotFoundError(f"no good checkpoint is left of the selected program: {assignment}")
+    state = finished_state(runner, store, assignment, assignment.visit)
     program = runner.program(assignment, state, selection.lineage)
     distribution = study.task.distributions()[0]
     seed = derive_seed(study.seed, "remeasure", milestone)

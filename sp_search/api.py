@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sp_search.answer import remeasure, write_program
 from sp_search.errors import Interrupted, StorageError, StudyError
@@ -42,10 +42,10 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 when all milestones are met, 4 when too many trials failed, else 3."""
+        """0 when all milestones are met, 4 when too many trials failed (or all members did), else 3."""
         if self.payload["met"]:
             return 0
-        return 4 if self.payload["ended"] == "failures" else 3
+        return 4 if self.payload["ended"] in ("failures", "no_members") else 3
 
     @property
     def met(self) -> bool:
@@ -83,6 +83,8 @@ def run(
         StorageError: the folder or the disk cannot be used.
         Interrupted: a signal ended it; `resume` goes on.
     """
+    if driver not in get_args(Driver):
+        raise StudyError([f"driver: got {driver!r}. Known: {', '.join(get_args(Driver))}."])
     asked, where = _as_study(study, overrides, seed), _as_cluster(address, cluster)
     plan = plan_study(asked)
     folder = new_folder(asked, output)

@@ -6,6 +6,7 @@ are the exit codes. Heavy imports happen inside commands, so that `validate`, `p
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -23,6 +24,8 @@ from cyclopts import App, CycloptsError, Parameter
 from sp_search import __version__
 from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.terminal import milestone_lines, plain, search_rows, table
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class ExitCode(IntEnum):
@@ -260,7 +263,7 @@ def ui(folder: StudyFolder, /, *, port: int = 5000, dry_run: bool = False) -> An
     """
     command = _mlflow_command(folder, port)
     if command is None:
-        raise StudyError([f"{folder}: the study has no MLflow store of its own to show (tracking.uri)"])
+        raise StudyError([f"{folder}: its study keeps no store that MLflow could open here (see tracking.uri)"])
     if not dry_run:
         print(shlex.join(command), file=sys.stderr, flush=True)
         environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -344,6 +347,8 @@ def _failure(error: Exception) -> tuple[int, list[str]]:
             line = f"sp-search resume {shlex.quote(str(error.folder))}"
             return 128 + error.signal_number, [f"interrupted by signal {error.signal_number}; to go on: {line}"]
         case StorageError():
+            return ExitCode.STORAGE, [str(error)]
+        case OSError() if error.errno in DISK_ERRORS:
             return ExitCode.STORAGE, [str(error)]
         case _:
             said = f"{type(error).__name__}: {error}".splitlines()[0]

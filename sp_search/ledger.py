@@ -13,6 +13,7 @@ import json
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -122,7 +123,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file and give the lock back."""
-        self._file.close()
+        with suppress(OSError):  # every line was flushed; what a full disk refused is lost
+            self._file.close()
         self._lock.close()
 
     def __enter__(self) -> Ledger:

@@ -5,6 +5,7 @@ Everything but `build_runner` is arithmetic without torch, so that `plan` answer
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from sp_search.errors import StudyError
@@ -12,6 +13,11 @@ from sp_search.models.base import ModelSpec
 from sp_search.pricing import cumulative_flops
 from sp_search.records import Budget, LevelRunner, LevelSpace, Member, Population
 from sp_search.schedulers.base import BudgetScheduler, Terms
+from sp_search.train.settings import (
+    ENUMERATED_IN_TRAINING,
+    LOSS_FLOPS_PER_LOGIT,
+    OPTIMISER_FLOPS_PER_PARAMETER,
+)
 
 if TYPE_CHECKING:
     from sp_search.study import Study
@@ -97,7 +103,8 @@ def _flops(study: Study, model: ModelSpec, exits: int) -> float:
 def _ladder(study: Study, scheduler: BudgetScheduler, models: list[ModelSpec]) -> LevelSpace:
     """Return the caps: a grid in rollouts, or for untied axes every price that some member can have."""
     if scheduler.axis == "rollouts":
-        count = int((scheduler.stop - scheduler.start) / scheduler.resolution + 1e-9) + 1
+        stop = scheduler.stop if scheduler.budget == "max" else min(scheduler.stop, scheduler.exits)
+        count = int((stop - scheduler.start) / scheduler.resolution + 1e-9) + 1
         caps = [round(scheduler.start + index * scheduler.resolution, 9) for index in range(count)]
         return LevelSpace(kind=scheduler.budget, measure="rollouts", axis=scheduler.axis, caps=caps)
     prices = {_flops(study, model, value) for model in models for value in _axis_values(model, scheduler.axis)}
@@ -125,12 +132,24 @@ def _realise(
 
 
 def _price(study: Study, model: ModelSpec, member: Member, space: LevelSpace, level: int) -> PlannedLevel:
-    """Price one member at one level: a training step costs three forward passes (forward and backward)."""
+    """Price one member at one level. A level that is given further lineages costs as much again each time."""
     budget = member.budgets[level]
     if budget is None:
         return PlannedLevel(member.member, level, space.caps[level], None, None, None)
     exits = budget.axis[space.axis]
-    flops = _flops(study, model, exits)
-    settings = study.train_settings(model)
-    training = 3.0 * flops * settings.steps * settings.batch * study.population.replicas
-    return PlannedLevel(member.member, level, budget.cap, exits, flops, training)
+    training = _training_flops(study, model, exits) * study.population.replicas
+    return PlannedLevel(member.member, level, budget.cap, exits, _flops(study, model, exits), training)
+
+
+def _training_flops(study: Study, model: ModelSpec, exits: int) -> float:
+    """Return the most training FLOPs of one lineage at one level: every step, the longest burn-in, a look each slice."""
+    settings, shape, halting = study.train_settings(model), study.task.shape(), study.prior.uses_halting()
+    prices = model.prices(shape, exits, halting=halting)
+    forward = prices.start + sum(prices.step_N) + sum(prices.answer_N) + (sum(prices.halt_N) if halting else 0.0)
+    loss = LOSS_FLOPS_PER_LOGIT * shape.answers * shape.classes * exits
+    burn_in = (2 * exits - 1) * prices.step_N[0] if settings.burn_in else 0.0
+    optimiser = OPTIMISER_FLOPS_PER_PARAMETER * model.parameters(shape, exits, halting=halting)
+    steps = settings.steps * (settings.batch * (3.0 * (forward + loss) + burn_in) + optimiser)
+    looks = ceil(settings.steps / settings.evaluate_every)
+    examples = max(settings.validation, ENUMERATED_IN_TRAINING) + settings.screening
+    return steps + looks * examples * forward

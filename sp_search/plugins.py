@@ -15,6 +15,8 @@ from importlib.metadata import entry_points
 
 from pydantic import BaseModel, ConfigDict
 
+from sp_search.errors import StudyError, describe
+
 FAMILIES = ("tasks", "models", "priors", "schedulers", "audits")
 
 
@@ -66,7 +68,11 @@ def discover(family: str) -> dict[str, type[Plugin]]:
         if entry.name != "base":
             parts |= _parts_of(importlib.import_module(f"sp_search.{family}.{entry.name}"), base)
     for point in sorted(entry_points(group=f"sp_search.{family}"), key=lambda item: item.name):
-        part = point.load()
+        try:
+            part = point.load()
+        except Exception as error:
+            owner = point.dist.name if point.dist else "an unknown package"
+            raise StudyError([f"plug-in {point.value} of {owner} cannot be imported: {describe(error)}"]) from error
         if not (inspect.isclass(part) and issubclass(part, base)):
             raise ValueError(
                 f"entry point {point.value} of group sp_search.{family} is not a subclass of {base.__name__}"

@@ -217,12 +217,13 @@ class MemberLost(Record):
 
 
 class MemberFailed(Record):
-    """Event: the member's own code raised; trying again would raise again."""
+    """Event: the member's own code raised; trying again would raise again. What it had trained is paid all the same."""
 
     event: Literal["member_failed"] = "member_failed"
     member: int
     attempt: int
     reason: str
+    training_flops: float = Field(0.0, ge=0)
 
 
 class Restored(Record):
@@ -232,10 +233,14 @@ class Restored(Record):
 
 
 class LimitReached(Record):
-    """Event: a limit of the study (seconds, search_flops, trials, failures) or a user ended the search early."""
+    """Event: a limit of the study (seconds, search_flops, trials, failures) ended the search early.
+
+    `training_flops` is what the trials had spent that were still running.
+    """
 
     event: Literal["limit_reached"] = "limit_reached"
     limit: str
+    training_flops: float = Field(0.0, ge=0)
 
 
 SearchEvent = Annotated[

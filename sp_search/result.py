@@ -43,7 +43,7 @@ def build_result(
     milestones = [_milestone(study, plan, search, milestone, chosen.get(milestone)) for milestone in study.milestones]
     met = [entry for entry in milestones if entry["met"]]
     top = met[-1] if met else milestones[0]
-    searched = {outcome.level for outcome in search.state.history}
+    searched = {outcome.level for outcome in search.state.history if outcome.tried}
     return {
         "name": study.name,
         "seed": study.seed,
@@ -110,7 +110,8 @@ def halting_warnings(lineage: LineageMeasurement) -> list[str]:
             "so the moment of halting carries a part of the answer"
         )
     mean, need = seen.get("mean_exit"), seen.get("mean_need")
-    if mean is not None and need is not None and mean < need and lineage.gates:
+    halts_by_itself = unstable is not None
+    if halts_by_itself and mean is not None and need is not None and mean < need and lineage.gates:
         warnings.append(
             f"it halts at {mean:.2f} on average, before the {need:.2f} that knowing the answer locally needs"
         )

@@ -9,6 +9,7 @@ nor the alpha that it spends depends on the order of arrival.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import floor
 from typing import Any
 
 from sp_search.errors import StorageError
@@ -18,6 +19,7 @@ from sp_search.records import (
     Assignment,
     LevelReport,
     LevelSpace,
+    LimitReached,
     LineageMeasurement,
     Measured,
     MemberFailed,
@@ -30,7 +32,7 @@ from sp_search.records import (
     Start,
 )
 from sp_search.schedulers.base import BudgetScheduler, LevelOutcome, SearchState, Terms
-from sp_search.selection import cheapest, judge
+from sp_search.selection import cheapest, cost_bound, judge
 
 Append = Callable[[dict[str, Any]], None]
 
@@ -124,22 +126,35 @@ class Search:
         return assignment is not None and assignment.attempt == event.attempt and event.member not in self._held
 
     def _consume(self, event: SearchEvent) -> tuple[list[LevelReport], list[Action]]:
-        if isinstance(event, Measured):
-            self._held[event.member] = event
-            self.spent["training"] += event.training_flops
-            self.spent["verification"] += event.verification_flops
-            actions: list[Action] = []
-        else:
-            if isinstance(event, MemberLost | MemberFailed):
-                self.failures[event.event] = self.failures.get(event.event, 0) + 1
-            actions = self._advance(event)
         judged: list[LevelReport] = []
+        actions: list[Action] = []
+        match event:
+            case Measured():
+                self._held[event.member] = event
+                self.spent["training"] += event.training_flops
+                self.spent["verification"] += event.verification_flops
+            case LimitReached():
+                self.spent["training"] += event.training_flops
+                judged = self._judge_held()  # what is finished of a level that will not be completed
+                for report in judged:
+                    self._advance(report)
+                actions = self._advance(event)
+            case _:
+                if isinstance(event, MemberLost | MemberFailed):
+                    self.failures[event.event] = self.failures.get(event.event, 0) + 1
+                if isinstance(event, MemberFailed):
+                    self.spent["training"] += event.training_flops
+                actions = self._advance(event)
         if self._held and self._level_complete():
-            judged = [self._judge(measured) for _, measured in sorted(self._held.items())]
-            self._held.clear()
+            judged = self._judge_held()
             for report in judged:
                 actions += self._advance(report)
         return judged, actions
+
+    def _judge_held(self) -> list[LevelReport]:
+        judged = [self._judge(measured) for _, measured in sorted(self._held.items())]
+        self._held.clear()
+        return judged
 
     def _advance(self, event: SearchEvent) -> list[Action]:
         self.state, actions = self.scheduler.advance(self.state, event)
@@ -173,13 +188,20 @@ class Search:
 
 
 def found_cap(search: Search, milestone: float) -> float | None:
-    """Return the least cap that a verified program of `milestone` fits (C := min(C, cost found)), or None."""
-    levels = [outcome.found_level for outcome in search.outcomes(milestone) if outcome.found_level is not None]
-    return search.state.space.caps[min(levels)] if levels else None
+    """Return the least cap that the selected program of `milestone` keeps (C := min(C, cost found)), or None."""
+    best = search.selection(milestone)
+    if best is None:
+        return None
+    space = search.state.space
+    return min(best[0].budget.cap, space.caps[space.covering(cost_bound(*best, search.confidence))])
 
 
 def statistical_minimum(search: Search, milestone: float) -> Minimum:
-    """State the least budget from both sides, from what was found and from the levels below it that failed."""
+    """State the least budget from both sides, from what was found and from the levels below it that failed.
+
+    The failures reach up to the failed cap and no further: the next possible budget is one rollout more, or the next
+    price on a ladder that lists them all; between two mean budgets everything is possible.
+    """
     high = found_cap(search, milestone)
     failed = [
         outcome
@@ -189,12 +211,17 @@ def statistical_minimum(search: Search, milestone: float) -> Minimum:
     if not failed:
         return Minimum(low=None, high=high, basis="none", text="no smaller budget was tried to a verdict")
     worst = max(failed, key=lambda outcome: (outcome.level, outcome.tried))
-    above = search.state.space.caps[worst.level + 1 :]
+    space = search.state.space
+    above = min(space.caps[worst.level + 1 :], default=None)
+    if space.kind == "mean":
+        above = worst.cap
+    elif space.measure == "rollouts":
+        above = floor(worst.cap) + 1.0
     text = (
         f"budget {worst.cap:g} failed in {worst.tried} lineages: "
         f"pass rate <= {worst.pass_rate_high:.2f} at {1 - search.state.terms.false_negative:.0%}"
     )
-    return Minimum(low=min(above, default=None), high=high, basis="statistical", text=text)
+    return Minimum(low=above, high=high, basis="statistical", text=text)
 
 
 def _selection(assignment: Assignment, lineage: LineageMeasurement, look: int) -> Selection:

@@ -109,7 +109,8 @@ def judge(measured: Measured, assignment: Assignment, confidence: float, looks: 
     for lineage in measured.lineages:
         tested = spends_a_look(lineage, assignment)
         looks += tested
-        report, cost = _judge_lineage(lineage, assignment, alpha_of_look(confidence, max(looks, 1)))
+        alpha = alpha_of_look(confidence, max(looks, 1))
+        report, cost = _judge_lineage(lineage, assignment, alpha)
         reports.append(report.model_copy(update={"look": looks if tested else 0}))
         costs += [cost] if report.passed else []
     judged = LevelReport(
@@ -139,7 +140,7 @@ def _judge_lineage(lineage: LineageMeasurement, assignment: Assignment, alpha: f
     report = LineageReport(
         lineage=lineage.lineage,
         seed=lineage.seed,
-        tried=True,
+        tried=good or _could_pass(lineage, assignment.milestone, alpha),
         passed=good and fits,
         mean_compute=None if sample is None else mean_interval(sample, alpha),
         max_compute=None if sample is None else sample.possible_high,
@@ -147,11 +148,26 @@ def _judge_lineage(lineage: LineageMeasurement, assignment: Assignment, alpha: f
     return report, cost
 
 
+def _could_pass(lineage: LineageMeasurement, milestone: float, alpha: float) -> bool:
+    """Whether the gates' draws were large enough for this look: else a failure says nothing of the program."""
+    return all(count.exact or alpha ** (1.0 / count.n) >= milestone for count in lineage.gates.values())
+
+
+def cost_bound(selection: Selection, lineage: LineageMeasurement, confidence: float) -> float:
+    """Return the least cap that a verified program keeps: what it can spend, or the upper bound of its mean."""
+    budget, sample = selection.budget, lineage.compute.get(selection.budget.measure)
+    if sample is None:
+        return budget.cap
+    alpha = alpha_of_look(confidence, max(selection.look, 1))
+    return min(budget.cap, mean_high(sample, alpha) if budget.kind == "mean" else sample.possible_high)
+
+
 def cheapest(candidates: list[tuple[Selection, LineageMeasurement]]) -> tuple[Selection, LineageMeasurement] | None:
     """Return the verified program that computes least, or None.
 
-    Max budgets compare the most compute available, mean budgets the executed mean; ties go to the other of the two,
-    then to fewer parameters, then to the lower index. Accuracy above the milestone never counts.
+    What counts is the study's own measure: the cap for max budgets, the executed mean for mean budgets. Ties go to
+    fewer FLOPs (the most available, then the mean, for max budgets; the other way round for mean budgets), then to
+    fewer parameters, then to the lower index. Accuracy above the milestone never counts.
     """
 
     def order(candidate: tuple[Selection, LineageMeasurement]) -> tuple[float, ...]:
@@ -159,6 +175,6 @@ def cheapest(candidates: list[tuple[Selection, LineageMeasurement]]) -> tuple[Se
         mean = lineage.compute["flops"].mean if "flops" in lineage.compute else selection.cost
         costs = (lineage.max_available_flops, mean)
         first, second = costs if selection.budget.kind == "max" else costs[::-1]
-        return first, second, lineage.parameters, selection.member, selection.lineage
+        return selection.cost, first, second, lineage.parameters, selection.member, selection.lineage
 
     return min(candidates, key=order, default=None)

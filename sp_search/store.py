@@ -1,31 +1,36 @@
 """Where runner states live between slices and between levels: by member, visit and lineages, never by order of arrival.
 
-A state is the whole of a trial, stored after every slice with its hash; a trial that died goes on from its newest good
-slice, and a later level inherits the last slice of the visit that its assignment names.
+A state is the whole of a trial, stored after every slice with its hash and with the assignment that it belongs to. A
+trial that died goes on from its newest good slice. What a later level inherits, and what is selected, is the *finished*
+state of a visit: where only an earlier slice of it is left, the rest is run again, bit for bit.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sp_search.errors import StorageError
 from sp_search.records import Assignment, LevelRunner, RunnerState
 
 
+class Stored(NamedTuple):
+    """A state as it was stored: of which assignment, and whether its level was measured with it."""
+
+    assignment: Assignment
+    state: RunnerState
+    finished: bool
+
+
 class Store(Protocol):
-    """Where runner states live between slices and between levels, by member and visit."""
+    """Keeps the newest state of every member, visit and set of lineages."""
 
-    def save(self, assignment: Assignment, state: RunnerState) -> None:
-        """Keep `state` as the newest of this member, visit and set of lineages."""
+    def save(self, stored: Stored) -> None:
+        """Keep `stored` as the newest of its assignment."""
         ...
 
-    def newest(self, assignment: Assignment) -> RunnerState | None:
-        """Return the newest good state of exactly this assignment's visit and lineages, or None."""
-        ...
-
-    def inherited(self, assignment: Assignment) -> RunnerState | None:
-        """Return the last state of the visit that the assignment inherits from, or None for fresh weights."""
+    def newest(self, assignment: Assignment, visit: int) -> Stored | None:
+        """Return the newest good state of the assignment's member and lineages at `visit`, or None."""
         ...
 
 
@@ -34,21 +39,16 @@ class MemoryStore:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._states: dict[tuple[int, int, tuple[int, ...]], RunnerState] = {}
+        self._states: dict[tuple[int, int, tuple[int, ...]], Stored] = {}
 
-    def save(self, assignment: Assignment, state: RunnerState) -> None:
-        """Keep `state` in memory."""
-        self._states[assignment.member, assignment.visit, tuple(assignment.lineages)] = state
+    def save(self, stored: Stored) -> None:
+        """Keep `stored` in memory."""
+        at = stored.assignment
+        self._states[at.member, at.visit, tuple(at.lineages)] = stored
 
-    def newest(self, assignment: Assignment) -> RunnerState | None:
-        """Return the state that was saved last for this assignment."""
-        return self._states.get((assignment.member, assignment.visit, tuple(assignment.lineages)))
-
-    def inherited(self, assignment: Assignment) -> RunnerState | None:
-        """Return the donor visit's last state."""
-        if assignment.init_from is None:
-            return None
-        return self._states.get((assignment.member, assignment.init_from, tuple(assignment.lineages)))
+    def newest(self, assignment: Assignment, visit: int) -> Stored | None:
+        """Return what was saved last."""
+        return self._states.get((assignment.member, visit, tuple(assignment.lineages)))
 
 
 class FolderStore:
@@ -58,42 +58,64 @@ class FolderStore:
         """Use `folder`, which is made at the first save."""
         self.folder = folder
 
-    def save(self, assignment: Assignment, state: RunnerState) -> None:
-        """Write `state` and keep the one before.
+    def save(self, stored: Stored) -> None:
+        """Write `stored` and keep the one before.
 
         Raises:
             StorageError: the disk is full, gone or read-only; what was stored before stays good.
         """
         from sp_search.train.checkpoint import save_checkpoint
 
-        path = self.path(assignment, assignment.visit)
+        assignment, state, finished = stored
+        meta = {"assignment": assignment.model_dump(mode="json"), "finished": finished, "runner": state.meta}
+        path = self._path(assignment, assignment.visit)
         try:
-            save_checkpoint(path, state)
+            save_checkpoint(path, RunnerState(arrays=state.arrays, meta=meta))
         except OSError as error:
             raise StorageError(f"cannot write a checkpoint to {path}: {error}. Make room, then resume") from error
 
-    def newest(self, assignment: Assignment) -> RunnerState | None:
+    def newest(self, assignment: Assignment, visit: int) -> Stored | None:
         """Return the newest state whose hash is right, or None."""
-        return self._load(self.path(assignment, assignment.visit))
-
-    def inherited(self, assignment: Assignment) -> RunnerState | None:
-        """Return the donor visit's last good state, or None for fresh weights."""
-        if assignment.init_from is None:
-            return None
-        return self._load(self.path(assignment, assignment.init_from))
-
-    def path(self, assignment: Assignment, visit: int) -> Path:
-        """Return the folder of the assignment's lineages at `visit`."""
-        lineages = f"{assignment.lineages[0]}-{assignment.lineages[-1]}"
-        return self.folder / f"member{assignment.member}" / f"visit{visit}" / f"lineages{lineages}"
-
-    def _load(self, path: Path) -> RunnerState | None:
         from sp_search.train.checkpoint import newest_good
 
-        return newest_good(path)
+        written = newest_good(self._path(assignment, visit))
+        if written is None:
+            return None
+        state = RunnerState(arrays=written.arrays, meta=written.meta["runner"])
+        return Stored(Assignment.model_validate(written.meta["assignment"]), state, written.meta["finished"])
+
+    def _path(self, assignment: Assignment, visit: int) -> Path:
+        lineages = f"{assignment.lineages[0]}-{assignment.lineages[-1]}"
+        return self.folder / f"member{assignment.member}" / f"visit{visit}" / f"lineages{lineages}"
 
 
 def begin_state(runner: LevelRunner, store: Store, assignment: Assignment) -> RunnerState:
     """Return where a trial takes up its assignment: its newest stored slice, else inherited or fresh weights."""
-    stored = store.newest(assignment)
-    return stored if stored is not None else runner.begin(assignment, store.inherited(assignment))
+    stored = store.newest(assignment, assignment.visit)
+    if stored is not None:
+        return stored.state
+    if assignment.init_from is None:
+        return runner.begin(assignment, None)
+    return runner.begin(assignment, finished_state(runner, store, assignment, assignment.init_from))
+
+
+def finished_state(runner: LevelRunner, store: Store, assignment: Assignment, visit: int) -> RunnerState:
+    """Return the state in which the assignment's lineages ended `visit`, running its last slices again if need be.
+
+    Raises:
+        StorageError: no good state of that visit is left.
+    """
+    stored = store.newest(assignment, visit)
+    if stored is None:
+        who = f"member {assignment.member} at visit {visit}"
+        raise StorageError(f"no good checkpoint of {who} is left: restore it from a copy, or run the study again")
+    earlier, state, finished = stored
+    while not finished:
+        state, measured = runner.step(earlier, state)
+        finished = measured is not None
+    return state
+
+
+def spent_flops(state: RunnerState | None) -> float:
+    """Return the training FLOPs that a state says it took (0 where its runner does not count)."""
+    return 0.0 if state is None else float(state.meta.get("training_flops", 0.0))

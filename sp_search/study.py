@@ -46,14 +46,14 @@ class SelectionSettings(Section):
 
     confidence: float = Field(0.99, gt=0, lt=1, description="of all the study's verification tests together")
     gates: list[str] = Field(["iid"], min_length=1, description="distributions that a program must pass, all of them")
-    n: int = Field(8192, ge=1, le=100_000_000, description="examples of a verification draw that is not enumerated")
+    n: int = Field(8192, ge=1, le=10_000_000, description="examples of a verification draw that is not enumerated")
 
 
 class VerdictSettings(Section):
     """How much evidence a budget needs before it counts as failed."""
 
-    min_pass_rate: float = Field(0.5, gt=0, lt=1, description="a level passes when lineages pass at this rate or more")
-    false_negative: float = Field(0.05, gt=0, lt=1, description="chance to call a level failed that passes")
+    min_pass_rate: float = Field(0.5, ge=0.01, le=0.99, description="a level that passes at this rate is to be found")
+    false_negative: float = Field(0.05, ge=1e-6, le=0.5, description="chance to call such a level failed")
 
     @property
     def lineages_to_fail(self) -> int:
@@ -241,8 +241,8 @@ def _ladder_problems(scheduler: BudgetScheduler) -> list[Problem]:
         return [
             (("resolution",), f"got {resolution:g}: from {start:g} to {stop:g} are more than {MOST_LEVELS:,} levels")
         ]
-    if scheduler.axis == "rollouts" and stop < 1:
-        return [(("stop",), f"got {stop:g}: a program takes at least one rollout")]
+    if scheduler.axis == "rollouts" and start < 1:
+        return [(("start",), f"got {start:g}: a program takes at least one rollout")]
     return []
 
 
@@ -292,7 +292,8 @@ def _held_out(task: Task, gate: str, selection: SelectionSettings) -> int | None
     support = task.support_size(gate)
     if support is not None and support <= LARGEST_SUPPORT:
         return None
-    return task.held_out("verification") or selection.n
+    held_out = task.held_out("verification")
+    return selection.n if held_out is None else min(selection.n, held_out)
 
 
 def _least_rollouts(milestone: float, gate: str, task: Task, data: dict[str, Any]) -> int:

@@ -18,12 +18,13 @@ from sp_search.records import (
     Measured,
     MemberFailed,
     Restored,
+    RunnerState,
     SetBudget,
     Start,
     Stop,
 )
 from sp_search.search import Search
-from sp_search.store import Store, begin_state
+from sp_search.store import Store, Stored, begin_state, spent_flops
 
 Limit = Callable[[Search], str | None]
 Progress = Callable[[Search], None]
@@ -45,33 +46,35 @@ def run_inprocess(
     queue: deque[Assignment] = deque()
     _carry_out(search.feed(Restored() if search.state.slots else Capacity(slots=1)), queue)
     while queue and search.state.finished is None:
-        assignment = queue.popleft()
-        try:
-            event: Measured | MemberFailed | LimitReached = _run_level(
-                search, runner, store, assignment, limit, progress
-            )
-        except (Interrupted, StorageError):
-            raise
-        except Exception as error:  # a member's own code may raise anything; the ledger and the report carry it
-            event = MemberFailed(member=assignment.member, attempt=assignment.attempt, reason=describe(error))
-        _carry_out(search.feed(event), queue)
+        _carry_out(search.feed(_run_level(search, runner, store, queue.popleft(), limit, progress)), queue)
         progress(search)
 
 
 def _run_level(
     search: Search, runner: LevelRunner, store: Store, assignment: Assignment, limit: Limit, progress: Progress
-) -> Measured | LimitReached:
-    state = begin_state(runner, store, assignment)
-    while True:
+) -> Measured | MemberFailed | LimitReached:
+    state: RunnerState | None = None
+    measured: Measured | None = None
+    while measured is None:
         reached = limit(search)
         if reached is not None:
-            return LimitReached(limit=reached)
-        state, measured = runner.step(assignment, state)
-        store.save(assignment, state)
+            return LimitReached(limit=reached, training_flops=spent_flops(state))
+        try:
+            state = state or begin_state(runner, store, assignment)
+            state, measured = runner.step(assignment, state)
+        except (Interrupted, StorageError):
+            raise
+        except Exception as error:  # a member's own code may raise anything; the ledger and the report carry it
+            return MemberFailed(
+                member=assignment.member,
+                attempt=assignment.attempt,
+                reason=describe(error),
+                training_flops=spent_flops(state),
+            )
+        store.save(Stored(assignment, state, finished=measured is not None))
         progress(search)
-        if measured is not None:
-            # A slice stored by an earlier attempt carries that attempt's number.
-            return measured.model_copy(update={"attempt": assignment.attempt})
+    # A slice that was stored by an earlier attempt carries that attempt's number.
+    return measured.model_copy(update={"attempt": assignment.attempt})
 
 
 def _carry_out(actions: list[Action], queue: deque[Assignment]) -> None:

@@ -127,7 +127,7 @@ def simulate(
     population = Population(
         members=[Member(member=index, config={}, budgets=list(budgets)) for index in range(members)], replicas=1
     )
-    terms = terms or Terms(seed=seed, milestones=[1.0])
+    terms = Terms(seed=seed, milestones=[1.0]) if terms is None else terms.model_copy(update={"seed": seed})
     ledger: list[dict[str, Any]] = []
 
     def begin() -> Search:

@@ -17,6 +17,7 @@ PHASES = {
 ENDINGS = {
     "resolved": "the search settled every milestone",
     "exhausted": "even the largest budget of the ladder failed",
+    "undecided": "too few lineages of the largest budget could be judged",
     "no_members": "every member was lost or failed",
     "seconds": "its time limit was reached",
     "search_flops": "its limit of search compute was reached",

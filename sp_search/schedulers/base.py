@@ -13,6 +13,7 @@ An infrastructure failure is never evidence that a budget holds no good program.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Literal
 
 from pydantic import Field
@@ -41,6 +42,9 @@ from sp_search.records import (
     derive_seed,
 )
 
+SPARE_EXTENSIONS = 2
+"""Further lineages beyond those that a failure needs, for a level that loses some to the machinery."""
+
 LevelVerdict = Literal["passed", "failed", "undecided"]
 
 
@@ -52,7 +56,6 @@ class Terms(Record):
     lineages_to_fail: int = Field(5, ge=1)
     false_negative: float = Field(0.05, gt=0, lt=1)
     max_retries: int = Field(2, ge=0)
-    max_extensions: int = Field(3, ge=0, description="times that an open level may be given further lineages")
 
 
 class Visit(Record):
@@ -169,7 +172,9 @@ class BudgetScheduler(Plugin):
     axis: str = Field("rollouts", description="what realises a budget in the model: rollouts, depth")
     budget: BudgetKind = Field("max", description="max caps every input, mean caps the average executed compute")
     start: float = Field(1.0, gt=0, description="least cap of the ladder (axis rollouts)")
-    stop: float = Field(16.0, gt=0, description="largest cap of the ladder (axis rollouts)")
+    stop: float = Field(
+        16.0, gt=0, description="largest cap of the ladder (axis rollouts; a mean budget has `exits` at most)"
+    )
     resolution: float = Field(1.0, gt=0, description="distance between neighbouring caps (axis rollouts)")
     exits: int = Field(8, ge=1, description="rollouts available to a program under a mean budget")
 
@@ -216,6 +221,7 @@ class BudgetScheduler(Plugin):
             case Restored():
                 return _reissue(state)
             case LimitReached():
+                state = state if state.open is None else _close(_abandon(state))
                 return state.model_copy(update={"finished": event.limit}), [Finish(reason=event.limit)]
             case _:
                 raise ValueError(f"a scheduler takes no {type(event).__name__} event: the search judges it first")
@@ -268,7 +274,7 @@ class BudgetScheduler(Plugin):
             return _open(state, decision)
         state = state.model_copy(update={"found": {**state.found, state.milestone_index: decision.level}})
         if decision.level is None or state.milestone_index + 1 == len(state.terms.milestones):
-            reason = "exhausted" if decision.level is None else "resolved"
+            reason = "resolved" if decision.level is not None else _unmet(history)
             return state.model_copy(update={"finished": reason}), [Finish(reason=reason)]
         return state.model_copy(update={"milestone_index": state.milestone_index + 1}), []
 
@@ -326,6 +332,19 @@ def _drop(state: SearchState, member: int, reason: str) -> tuple[SearchState, li
     live = [other for other in state.live if other != member]
     update = {"dropped": {**state.dropped, member: reason}, "live": live}
     return state.model_copy(update=update), [Stop(member=member, reason=reason)]
+
+
+def _abandon(state: SearchState) -> SearchState:
+    """Take what still runs at the open level as undecided."""
+    assert state.open is not None
+    for number, member in state.open.members.items():
+        state = state if member.done else _undecide(state, number)
+    return state
+
+
+def _unmet(history: list[LevelOutcome]) -> str:
+    """Name the end of a search that met no milestone: the largest budget failed, or it could not be decided."""
+    return "exhausted" if history and history[-1].verdict == "failed" else "undecided"
 
 
 def _fresh_lineages(state: SearchState, member: int) -> tuple[SearchState, list[int]]:
@@ -417,7 +436,9 @@ def _extend(state: SearchState) -> tuple[SearchState, list[Action]] | None:
     verdict = prefix_verdict(
         [row[2] for row in sorted(level.reports, key=lambda r: r[:2])], state.terms.lineages_to_fail
     )
-    if verdict != "undecided" or level.extensions >= state.terms.max_extensions or not available:
+    cohort = sum(len(lineages) for lineages in level.base.values())
+    enough = cohort and ceil(state.terms.lineages_to_fail / cohort) + SPARE_EXTENSIONS
+    if verdict != "undecided" or level.extensions >= enough or not available:
         return None
     further: dict[int, OpenMember] = {}
     for member in available:

@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from sp_search.program import ProgramModel, unroll
 from sp_search.records import Assignment, derive_seed
-from sp_search.train.population import OPTIMISER_FLOPS_PER_PARAMETER, Layout, ReplicaLoss
+from sp_search.train.population import Layout, ReplicaLoss
+from sp_search.train.settings import LOSS_FLOPS_PER_LOGIT, OPTIMISER_FLOPS_PER_PARAMETER
 
 if TYPE_CHECKING:
     from sp_search.models.base import ModelSpec
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from sp_search.priors.base import SpeedPrior
     from sp_search.tasks.base import Task
     from sp_search.train.settings import TrainSettings
-
-LOSS_FLOPS_PER_LOGIT = 6.0  # a softmax and a logarithm
 
 
 @dataclass(frozen=True)

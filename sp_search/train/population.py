@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 ADAM_DECAY = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
-OPTIMISER_FLOPS_PER_PARAMETER = 18.0  # clip 4 (square, sum, scale, mask), moments 7, bias corrections and update 7
 
 ReplicaLoss = Callable[["ProgramModel", Tensor, Tensor], Tensor]
 """(model, x_BTC, y_BT) of one replica -> its scalar loss."""

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 ENUMERATED_IN_TRAINING = 8_192
 """Inputs up to which validation is enumeration, exact, and not a sample."""
 
+LOSS_FLOPS_PER_LOGIT = 6.0  # a softmax and a logarithm
+OPTIMISER_FLOPS_PER_PARAMETER = 18.0  # clip 4 (square, sum, scale, mask), moments 7, bias corrections and update 7
+
 
 class TrainSettings(BaseModel):
     """How the lineages of a level are trained; unset fields come from the recipes of the model and the prior."""

@@ -18,7 +18,7 @@ from ray.tune import PlacementGroupFactory, Trainable
 from sp_search.errors import StorageError, describe
 from sp_search.plan import build_runner
 from sp_search.records import Assignment, LevelRunner, Measured, MemberFailed, Record, RunnerState
-from sp_search.store import FolderStore, begin_state
+from sp_search.store import FolderStore, Stored, begin_state, spent_flops
 from sp_search.study import Study
 
 
@@ -122,7 +122,8 @@ class LevelTrainable(Trainable):
         except StorageError as error:
             return {**report, "storage": str(error)}
         except Exception as error:  # a member's own code may raise anything; the ledger and the report carry it
-            return {**report, "failed": describe(error)}
+            return {**report, "failed": describe(error), "training_flops": spent_flops(self._state)}
+        report["training_flops"] = spent_flops(self._state)
         if measured is not None:
             # A slice stored by an earlier attempt carries that attempt's number.
             report["measured"] = measured.model_copy(update={"attempt": assignment.attempt}).model_dump_json()
@@ -139,7 +140,7 @@ class LevelTrainable(Trainable):
             self._state = begin_state(self._runner, self._store, self._assignment)
         self._state, measured = self._runner.step(self._assignment, self._state)
         self._fence.check()
-        self._store.save(self._assignment, self._state)
+        self._store.save(Stored(self._assignment, self._state, finished=measured is not None))
         return measured
 
 
@@ -152,7 +153,12 @@ def event_of(report: dict[str, Any]) -> Measured | MemberFailed | None:
     if "storage" in report:
         raise StorageError(report["storage"])
     if "failed" in report:
-        return MemberFailed(member=report["member"], attempt=report["attempt"], reason=report["failed"])
+        return MemberFailed(
+            member=report["member"],
+            attempt=report["attempt"],
+            reason=report["failed"],
+            training_flops=report["training_flops"],
+        )
     return Measured.model_validate_json(report["measured"]) if "measured" in report else None
 
 

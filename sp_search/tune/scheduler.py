@@ -115,6 +115,7 @@ class TuneBudgetScheduler(TrialScheduler):
             self._error = error
             return str(TrialScheduler.NOOP)
         if event is None:
+            work.training_flops = result["training_flops"]
             self._guarded(lambda: self._progress(self._search))
             return str(TrialScheduler.CONTINUE)
         self._slots.rest(member)
@@ -218,7 +219,8 @@ class TuneBudgetScheduler(TrialScheduler):
         self._raise_what_stops_us()
         reached = None if self.finished() else self._guarded(lambda: self._limit(self._search))
         if reached:
-            self._feed(tune_controller, LimitReached(limit=reached))
+            spent = sum(work.training_flops for work in self._slots.busy.values())
+            self._feed(tune_controller, LimitReached(limit=reached, training_flops=spent))
         if time.monotonic() - self._watched < WATCH_S:
             return
         self._watched = time.monotonic()

@@ -16,11 +16,12 @@ from sp_search.records import Assignment
 
 @dataclass
 class Work:
-    """An assignment that a trial is busy with: when it was handed over, and the trial's last sign of life."""
+    """An assignment that a trial is busy with: when it was handed over, its last sign of life, what it spent."""
 
     assignment: Assignment
     begun: float
     alive: float
+    training_flops: float = 0.0
 
 
 class Pace:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import sp_search
+import sp_search.api
 from sp_search.errors import StorageError, StudyError
 from sp_search.ledger import LEDGER_NAME, read_ledger
 
@@ -139,3 +140,19 @@ def test_a_study_that_is_given_as_a_dict_is_refused_in_the_same_words(tmp_path: 
     assert len(refused.value.problems) == 2
     assert "Did you mean 'recall_conv'?" in str(refused.value)
     assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize("budget", ["max", "mean"])
+def test_what_was_planned_for_training_bounds_what_was_spent(tmp_path: Path, budget: str) -> None:
+    study = {
+        **TINY,
+        "task": {"kind": "binary_addition", "bits": 4},
+        "prior": {"kind": "ponder_net"},
+        "scheduler": {"kind": "rollout_growth", "budget": budget, "start": 4.0, "stop": 4.0, "exits": 4},
+        "train": {"steps": 60},
+        "milestones": [0.9],
+    }
+    planned = sp_search.api.plan(study).rows[0].training_flops
+    result = sp_search.run(study, output=tmp_path / "study", driver="inprocess").payload
+    assert planned is not None
+    assert 0 < result["search_flops"]["training"] <= planned

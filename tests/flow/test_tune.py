@@ -70,7 +70,7 @@ def test_a_lost_worker_is_no_evidence_and_its_member_goes_on_from_the_slice_befo
 
 def test_an_exception_of_the_members_own_code_is_its_failure_and_no_retry(tmp_path):
     search, _ = on_ray(tmp_path, arguments={"faults": {"3": "raise"}})
-    assert search.state.dropped == {0: "ZeroDivisionError: in the member's own code"}
+    assert search.state.dropped[0].startswith("ZeroDivisionError: in the member's own code (table_runner.py:")
     assert search.failures == {"member_failed": 1}
     assert decisions(search) == decisions(inprocess(faults={"3": "raise"}))
 

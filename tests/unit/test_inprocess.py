@@ -21,7 +21,7 @@ from sp_search.records import (
 from sp_search.schedulers.annealing import Annealing
 from sp_search.schedulers.base import Terms
 from sp_search.search import Search
-from sp_search.store import MemoryStore
+from sp_search.store import MemoryStore, Stored
 
 
 class Table:
@@ -30,9 +30,12 @@ class Table:
     def __init__(self, trouble: dict[int, Exception] | None = None) -> None:
         self.trouble = trouble or {}
         self.begun: list[tuple[int, int | None]] = []
+        self.inherited_slices: set[int] = set()
 
     def begin(self, assignment: Assignment, inherited: RunnerState | None) -> RunnerState:
         self.begun.append((assignment.visit, None if inherited is None else inherited.meta["visit"]))
+        if inherited is not None:
+            self.inherited_slices.add(inherited.meta["slices"])
         return RunnerState(meta={"visit": assignment.visit, "slices": 0})
 
     def step(self, assignment: Assignment, state: RunnerState) -> tuple[RunnerState, Measured | None]:
@@ -108,4 +111,39 @@ def test_a_limit_ends_the_search_at_the_next_slice() -> None:
     found = search()
     run_inprocess(found, Table(), MemoryStore(), limit=lambda one: "trials" if one.state.attempts > 2 else None)
     assert found.state.finished == "trials"
-    assert [outcome.verdict for outcome in found.state.history] == ["failed"]
+    assert [(outcome.verdict, outcome.tried) for outcome in found.state.history] == [("failed", 6), ("undecided", 0)]
+    assert found.spent["training"] == 2.0
+
+
+def test_what_was_measured_before_a_limit_is_judged_and_counts() -> None:
+    found = search()
+    stop_after_one = lambda one: "search_flops" if one.state.history and one._held else None  # noqa: E731
+    run_inprocess(found, Table(), MemoryStore(), limit=stop_after_one)
+    last = found.state.history[-1]
+    assert (found.state.finished, last.verdict, last.passed, last.undecided) == ("search_flops", "passed", 3, 3)
+    assert len(found.candidates) == 3
+
+
+def test_a_lost_last_slice_of_a_finished_level_is_run_again_before_it_is_inherited() -> None:
+    class Forgetful(MemoryStore):
+        """Keeps every first slice only, as if each last checkpoint were corrupt."""
+
+        def save(self, stored: Stored) -> None:
+            if not stored.finished:
+                super().save(stored)
+
+    whole, torn = search(), search()
+    steady, repeating = Table(), Table()
+    run_inprocess(whole, steady, MemoryStore())
+    run_inprocess(torn, repeating, Forgetful())
+    assert torn.state.history == whole.state.history
+    assert repeating.inherited_slices == steady.inherited_slices == {2}
+
+
+def test_weights_that_are_gone_are_never_silently_begun_anew() -> None:
+    class Empty(MemoryStore):
+        def newest(self, assignment: Assignment, visit: int) -> Stored | None:
+            return None
+
+    with pytest.raises(StorageError, match="no good checkpoint of member 0 at visit 0 is left"):
+        run_inprocess(search(), Table(), Empty())

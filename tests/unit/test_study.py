@@ -258,7 +258,7 @@ def test_an_axis_that_the_model_lacks_is_refused(problems):
     [
         ("start: 8, stop: 4", "scheduler.start: got 8, above stop (4)"),
         ("stop: 1e9", "scheduler.resolution: got 1: from 1 to 1e+09 are more than 10,000 levels"),
-        ("start: 0.2, stop: 0.9", "scheduler.stop: got 0.9: a program takes at least one rollout"),
+        ("start: 0.2, stop: 0.9", "scheduler.start: got 0.2: a program takes at least one rollout"),
     ],
 )
 def test_a_ladder_that_cannot_be_climbed_is_refused(problems, ladder, expected):
