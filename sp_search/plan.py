@@ -142,7 +142,7 @@ def _price(study: Study, model: ModelSpec, member: Member, space: LevelSpace, le
 
 
 def _training_flops(study: Study, model: ModelSpec, exits: int) -> float:
-    """Return the most training FLOPs of one lineage at one level: every step, the longest burn-in, a look each slice."""
+    """Return the most training FLOPs of a lineage at a level: every step, the longest burn-in, a look each slice."""
     settings, shape, halting = study.train_settings(model), study.task.shape(), study.prior.uses_halting()
     prices = model.prices(shape, exits, halting=halting)
     forward = prices.start + sum(prices.step_N) + sum(prices.answer_N) + (sum(prices.halt_N) if halting else 0.0)
