@@ -261,14 +261,19 @@ def ui(folder: StudyFolder, /, *, port: int = 5000, dry_run: bool = False) -> An
         port: of the page on this machine.
         dry_run: say the command only.
     """
-    command = _mlflow_command(folder, port)
-    if command is None:
-        raise StudyError([f"{folder}: its study keeps no store that MLflow could open here (see tracking.uri)"])
-    if not dry_run:
-        print(shlex.join(command), file=sys.stderr, flush=True)
+    from sp_search.folder import tracking_uri
+    from sp_search.tracking.mlflow import ui_command
+
+    uri = tracking_uri(folder)
+    if uri is None:
+        raise StudyError([f"{folder}: the study was not tracked (tracking.uri: null), so there is nothing to open"])
+    command = ui_command(uri, port)
+    if not dry_run and not command.startswith("http"):
+        print(command, file=sys.stderr, flush=True)
+        arguments = [sys.executable, "-m", "mlflow", *shlex.split(command)[1:]]
         environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-        os.execve(sys.executable, [sys.executable, "-m", *command], environment)  # noqa: S606  # our own interpreter
-    return Answer({"command": command}, shlex.join(command))
+        os.execve(sys.executable, arguments, environment)  # noqa: S606  # our own interpreter
+    return Answer({"command": command}, command)
 
 
 @app.command(name="list")
@@ -371,22 +376,15 @@ def main(tokens: Sequence[str] | None = None) -> int:
 def _answer(result: Any) -> Answer:
     """Return what a finished study says: the program, how sure it is, what was not excluded, and where it all is."""
     payload = result.payload
-    command = _mlflow_command(result.folder, 5000)
+    from sp_search.folder import tracking_uri
+    from sp_search.tracking.mlflow import ui_command
+
+    uri = tracking_uri(result.folder)
     where = [
         ("folder", str(result.folder)),
         ("report", str(result.folder / "report.html")),
-        *([("mlflow", shlex.join(command))] if command else []),
+        *([("mlflow", ui_command(uri))] if uri else []),
     ]
     answers = [line for one in payload["milestones"] for line in milestone_lines(one)]
     text = "\n".join([*answers, "", *table([*search_rows(payload), *where])])
     return Answer({**payload, "folder": str(result.folder)}, text, result.exit_code)
-
-
-def _mlflow_command(folder: Path, port: int) -> list[str] | None:
-    """Return the command that shows the study's tracking store, or None when it has none or it is a server already."""
-    from sp_search.folder import tracking_uri
-
-    uri = tracking_uri(folder)
-    if uri is None or uri.startswith("http"):
-        return None
-    return ["mlflow", "ui", "--backend-store-uri", uri, "--port", str(port)]

@@ -13,6 +13,7 @@ from sp_search.records import (
     Assignment,
     Count,
     LevelReport,
+    LimitReached,
     LineageMeasurement,
     LineageReport,
     Measured,
@@ -71,7 +72,6 @@ class LedgerReader:
         self.rows: list[LineageRow] = []
         self.outcomes: list[LevelOutcome] = []
         self.failures: list[Failure] = []
-        self.notes: list[dict[str, Any]] = []
         self.spent = {"training": 0.0, "verification": 0.0}
         self.looks = 0
         self.finished: str | None = None
@@ -92,8 +92,6 @@ class LedgerReader:
         self.last = entry["time"]
         if "header" in entry:
             self.header = entry["header"]
-        if "note" in entry:
-            self.notes.append(entry["note"])
         if "event" not in entry:
             return Reading([], [], [], [], None)
         self._hear(entry["event"])
@@ -116,7 +114,9 @@ class LedgerReader:
                 for lineage in event.lineages
                 if lineage.ended == "diverged"
             ]
-        elif isinstance(event, MemberLost | MemberFailed):
+        if isinstance(event, MemberFailed | LimitReached):
+            self.spent["training"] += event.training_flops
+        if isinstance(event, MemberLost | MemberFailed):
             self.failures.append(Failure(event.event, event.member, event.reason))
 
     def _judged(self, report: LevelReport) -> list[LineageRow]:

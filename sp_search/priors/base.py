@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sp_search.plugins import Plugin
 
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 class SpeedPrior(Plugin):
     """Base of every prior. Priors never anneal themselves: schedulers move budgets and controls."""
-
-    def stages(self) -> tuple[Literal["joint", "offline"], ...]:
-        """Return when the prior acts: with the training of the program, or afterwards on the frozen program."""
-        return ("joint",)
 
     def uses_halting(self) -> bool:
         """Whether the model needs a halting unit."""

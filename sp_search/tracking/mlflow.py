@@ -148,10 +148,10 @@ def absolute_uri(uri: str) -> str:
     return prefix + str(Path(uri.removeprefix(prefix)).absolute())
 
 
-def ui_command(uri: str) -> str:
+def ui_command(uri: str, port: int = PORT) -> str:
     """Return the exact command that shows the store in a browser, or the address where a server already does."""
     if uri.startswith(("http://", "https://")):
         return uri
     beside = Path(sys.executable).with_name("mlflow")
     program = "mlflow" if shutil.which("mlflow") == str(beside) or not beside.exists() else shlex.quote(str(beside))
-    return f"{program} ui --backend-store-uri {shlex.quote(absolute_uri(uri))} --port {PORT}"
+    return f"{program} ui --backend-store-uri {shlex.quote(absolute_uri(uri))} --port {port}"

@@ -53,7 +53,6 @@ class Updates:
         self.reader = LedgerReader()
         self.pending: dict[str, Update] = {}
         self.open: set[str] = set()
-        self.selected: set[str] = set()
         self._rows: dict[str, list[LineageRow]] = {}
         self._training: dict[str, float] = {}
 
@@ -79,7 +78,6 @@ class Updates:
             self._start(assignment, time_ms)
         if reading.finished is not None:
             self._end(list(self.open), "KILLED", time_ms)
-        self._select(entry.get("note", {}), time_ms)
 
     def update(self, key: str, time_ms: int) -> Update:
         """Return the pending update of a run, for writing."""
@@ -110,7 +108,7 @@ class Updates:
             "level": str(assignment.level),
             "visit": str(assignment.visit),
             "milestone": f"{assignment.milestone:g}",
-            "selected": str(key in self.selected).lower(),
+            "selected": "false",
         }
         update.params |= {
             "member": str(assignment.member),
@@ -142,16 +140,6 @@ class Updates:
         for key in keys:
             self.update(key, time_ms).status = status
             self.open.discard(key)
-
-    def _select(self, note: dict[str, Any], time_ms: int) -> None:
-        chosen = note.get("selection", note)
-        if note.get("kind") == "selected" and {"member", "visit"} <= chosen.keys():
-            self.select(int(chosen["member"]), int(chosen["visit"]), time_ms)
-
-    def select(self, member: int, visit: int, time_ms: int) -> None:
-        """Mark the child run whose program was selected."""
-        self.selected.add(key_of(member, visit))
-        self.update(key_of(member, visit), time_ms).tags["selected"] = "true"
 
 
 def key_of(member: int, visit: int) -> str:

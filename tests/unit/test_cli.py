@@ -98,7 +98,7 @@ def test_run_prints_the_whole_answer_on_stdout(finished, capsys):
         "0 lineages",
         str(folder),
         str(folder / "report.html"),
-        "mlflow ui --backend-store-uri sqlite:///mlflow.db --port 5000",
+        "mlflow ui --backend-store-uri sqlite:///",
     ):
         assert words in out
 
@@ -245,7 +245,8 @@ def test_list_names_parts_and_settings(capsys):
 def test_ui_says_the_exact_command(workplace, capsys):
     (workplace / "manifest.json").write_text(json.dumps({"tracking_uri": "sqlite:///mlflow.db"}))
     assert main(["ui", str(workplace), "--dry-run", "--port", "5001"]) == ExitCode.MET
-    assert capsys.readouterr().out == "mlflow ui --backend-store-uri sqlite:///mlflow.db --port 5001\n"
+    said = capsys.readouterr().out
+    assert said.endswith(f"mlflow ui --backend-store-uri sqlite:///{Path.cwd() / 'mlflow.db'} --port 5001\n")
 
 
 @pytest.mark.parametrize("command", ["status", "resume"])
