@@ -1,8 +1,8 @@
 """Trained on 17 bits, unrolled in proportion to length: how many strings of 128 bits come out right?
 
 Weights grow with the rollouts from one on (Proposal 2A) until a program passes 17 bits at .999. Begun at eight rollouts
-instead (`--from-eight`), most programs pass 17 bits too and do not extrapolate; stopped at .99, the median of seeds 0 to
-4 was .61. Seeds 100 to 104 then chose .999.
+instead (`--from-eight`), most programs pass 17 bits too and do not extrapolate; stopped at .99, the median of seeds 0
+to 4 was .61. Seeds 100 to 104 then chose .999.
 """
 
 from __future__ import annotations
