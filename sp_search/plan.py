@@ -9,10 +9,11 @@ from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from sp_search.errors import StudyError
+from sp_search.levels import Terms
 from sp_search.models.base import ModelSpec
 from sp_search.pricing import cumulative_flops
 from sp_search.records import Budget, LevelRunner, LevelSpace, Member, Population
-from sp_search.schedulers.base import BudgetScheduler, Terms
+from sp_search.schedulers.base import BudgetScheduler
 from sp_search.train.settings import (
     ENUMERATED_IN_TRAINING,
     LOSS_FLOPS_PER_LOGIT,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from sp_search.levels import LevelOutcome, pass_rate_bound, prefix_verdict
 from sp_search.plan import Plan
 from sp_search.records import Count, Interval, LineageMeasurement, Minimum, Sample, Selection
-from sp_search.schedulers.base import LevelOutcome, pass_rate_bound, prefix_verdict
 from sp_search.search import Search, found_cap, statistical_minimum
 from sp_search.selection import accuracy_interval, alpha_of_look, mean_interval
 from sp_search.study import Study

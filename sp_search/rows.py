@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from sp_search.levels import LevelOutcome
 from sp_search.records import (
     EVENT,
     Assignment,
@@ -20,7 +21,6 @@ from sp_search.records import (
     MemberFailed,
     MemberLost,
 )
-from sp_search.schedulers.base import LevelOutcome
 from sp_search.selection import alpha_of_look, spends_a_look
 
 

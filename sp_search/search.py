@@ -13,6 +13,7 @@ from math import floor
 from typing import Any
 
 from sp_search.errors import StorageError
+from sp_search.levels import LevelOutcome, SearchState, Terms
 from sp_search.records import (
     EVENT,
     Action,
@@ -31,7 +32,7 @@ from sp_search.records import (
     SetBudget,
     Start,
 )
-from sp_search.schedulers.base import BudgetScheduler, LevelOutcome, SearchState, Terms
+from sp_search.schedulers.base import BudgetScheduler
 from sp_search.selection import cheapest, cost_bound, judge
 
 Append = Callable[[dict[str, Any]], None]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sp_search.ledger import Ledger
+from sp_search.levels import Terms
 from sp_search.records import (
     Assignment,
     Budget,
@@ -23,7 +24,6 @@ from sp_search.records import (
     derive_seed,
 )
 from sp_search.schedulers.annealing import Annealing
-from sp_search.schedulers.base import Terms
 from sp_search.search import Search
 
 STUDY_YAML = "name: invented\nseed: 3\ntask: {kind: parity, bits: 11}\n"

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from pydantic import Field
 
+from sp_search.levels import LevelOutcome, Terms
 from sp_search.records import (
     Action,
     Assignment,
@@ -31,7 +32,7 @@ from sp_search.records import (
     SetBudget,
     Start,
 )
-from sp_search.schedulers.base import BudgetScheduler, LevelOutcome, Terms
+from sp_search.schedulers.base import BudgetScheduler
 from sp_search.search import Search, statistical_minimum
 
 

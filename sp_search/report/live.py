@@ -6,8 +6,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
+from sp_search.levels import LevelOutcome
 from sp_search.report.words import PHASES, amount
-from sp_search.schedulers.base import LevelOutcome, Resolved
+from sp_search.schedulers.base import Resolved
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -14,9 +14,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME, read_ledger
+from sp_search.levels import LevelOutcome
 from sp_search.records import Budget, Minimum
 from sp_search.rows import LedgerReader
-from sp_search.schedulers.base import LevelOutcome
 
 HASHED = ("study.yaml", LEDGER_NAME, "result.json", "program/model.safetensors", "program/config.json")
 

@@ -10,8 +10,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from sp_search.levels import LevelOutcome
 from sp_search.records import LevelSpace
-from sp_search.schedulers.base import BudgetScheduler, LevelOutcome, Resolved, Visit
+from sp_search.schedulers.base import BudgetScheduler, Resolved, Visit
 
 
 class Annealing(BudgetScheduler):

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 
+from sp_search.levels import LevelOutcome
 from sp_search.records import Assignment
 from sp_search.rows import LedgerReader, LineageRow
-from sp_search.schedulers.base import LevelOutcome
 from sp_search.selection import accuracy_low
 
 STUDY = "study"

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "sp_search"
 ROWS = [
     {"records", "errors"},
     {"plugins"},
-    {"strict", "pricing"},
+    {"levels", "pricing", "strict"},
     {"yaml_strict", "program"},
     {"compute", "settings_file"},
     {"tasks", "models", "priors", "schedulers", "selection"},

@@ -11,6 +11,7 @@ import signal
 import time
 from pathlib import Path
 
+from sp_search.levels import Terms
 from sp_search.records import (
     Assignment,
     Budget,
@@ -23,7 +24,7 @@ from sp_search.records import (
     RunnerState,
     derive_seed,
 )
-from sp_search.schedulers.base import BudgetScheduler, Terms
+from sp_search.schedulers.base import BudgetScheduler
 from sp_search.search import Append, Search
 from sp_search.tune.actor import RunnerRecipe
 

@@ -7,6 +7,7 @@ import pytest
 
 from sp_search.drive.inprocess import run_inprocess
 from sp_search.errors import Interrupted, StorageError
+from sp_search.levels import Terms
 from sp_search.records import (
     Assignment,
     Budget,
@@ -19,7 +20,6 @@ from sp_search.records import (
     RunnerState,
 )
 from sp_search.schedulers.annealing import Annealing
-from sp_search.schedulers.base import Terms
 from sp_search.search import Search
 from sp_search.store import MemoryStore, Stored
 

@@ -12,6 +12,7 @@ import pytest
 from invented_study import write_study
 
 from sp_search.errors import StorageError
+from sp_search.levels import Terms
 from sp_search.records import LevelSpace, Population
 from sp_search.report.live import LiveLine, clock, progress_of
 from sp_search.report.page import write_report
@@ -19,7 +20,6 @@ from sp_search.report.reading import Estimate, Minimum, read_story
 from sp_search.report.words import bounds, flops, minimum_words, percent
 from sp_search.rows import LedgerReader
 from sp_search.schedulers.annealing import Annealing
-from sp_search.schedulers.base import Terms
 from sp_search.search import Search
 
 HOSTILE = '</style><script>alert("$x_1$")</script>'

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sp_search.drive import SimulationResult, simulate
+from sp_search.levels import SearchState, Terms
 from sp_search.plugins import discover
 from sp_search.records import derive_seed
 from sp_search.schedulers.annealing import Annealing
-from sp_search.schedulers.base import BudgetScheduler, SearchState, Terms
+from sp_search.schedulers.base import BudgetScheduler
 from sp_search.schedulers.rollout_growth import RolloutGrowth
 
 SCHEDULERS = sorted(discover("schedulers"))
