@@ -33,7 +33,7 @@ from sp_search.records import (
     Start,
 )
 from sp_search.schedulers.base import BudgetScheduler
-from sp_search.search import Search, statistical_minimum
+from sp_search.search import Append, Search, statistical_minimum
 
 
 class Oracle(Protocol):
@@ -95,6 +95,17 @@ class _Cluster:
         self.running.clear()
 
 
+def oracle_search(
+    scheduler: BudgetScheduler, oracle: Oracle, terms: Terms, *, members: int = 5, append: Append | None = None
+) -> Search:
+    """Return a search over an oracle's levels, by members of one replica each."""
+    caps = [float(cap) for cap in oracle.levels]
+    space = LevelSpace(kind=scheduler.budget, measure="flops", axis=scheduler.axis, caps=caps)
+    budgets = [Budget(kind=scheduler.budget, measure="flops", cap=cap) for cap in caps]
+    listed = [Member(member=index, config={}, budgets=list(budgets)) for index in range(members)]
+    return Search(scheduler, space, Population(members=listed, replicas=1), terms, 0.99, append)
+
+
 def simulate(
     scheduler: BudgetScheduler,
     oracle: Oracle,
@@ -121,20 +132,14 @@ def simulate(
     Raises:
         ValueError: the oracle has no levels or they do not ascend.
     """
-    space = LevelSpace(
-        kind=scheduler.budget, measure="flops", axis=scheduler.axis, caps=[float(c) for c in oracle.levels]
-    )
-    budgets = [Budget(kind=scheduler.budget, measure="flops", cap=cap) for cap in space.caps]
-    population = Population(
-        members=[Member(member=index, config={}, budgets=list(budgets)) for index in range(members)], replicas=1
-    )
     terms = Terms(seed=seed, milestones=[1.0]) if terms is None else terms.model_copy(update={"seed": seed})
     ledger: list[dict[str, Any]] = []
 
     def begin() -> Search:
-        return Search(
-            scheduler, space, population, terms, 0.99, append=lambda entry: ledger.append({"seq": len(ledger), **entry})
-        )
+        def append(entry: dict[str, Any]) -> None:
+            ledger.append({"seq": len(ledger), **entry})
+
+        return oracle_search(scheduler, oracle, terms, members=members, append=append)
 
     search, cluster = begin(), _Cluster(oracle, workers)
     event: SearchEvent = Capacity(slots=workers)
@@ -152,11 +157,11 @@ def simulate(
         if assignment.attempt in lose:
             event = MemberLost(member=assignment.member, attempt=assignment.attempt, reason="simulated loss")
         else:
-            event = _measure(oracle, assignment)
+            event = measure(oracle, assignment)
     return _result(search, cluster, ledger)
 
 
-def _measure(oracle: Oracle, assignment: Assignment) -> Measured:
+def measure(oracle: Oracle, assignment: Assignment) -> Measured:
     """Ask the oracle about every lineage; its answers are exact, so no look is spent."""
     lineages = []
     for lineage, seed in zip(assignment.lineages, assignment.seeds, strict=True):

@@ -7,6 +7,7 @@ Training FLOPs are analytic: forward and backward cost 3 forward passes of every
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from sp_search.program import ProgramModel, unroll
 from sp_search.records import Assignment, derive_seed
+from sp_search.tasks.base import Batch
 from sp_search.train.population import Layout, ReplicaLoss
 from sp_search.train.settings import LOSS_FLOPS_PER_LOGIT, OPTIMISER_FLOPS_PER_PARAMETER
 
@@ -80,13 +82,19 @@ class Job:
             rate *= 1.0 - fallen * (1.0 - settings.decay_to)
         return rate
 
-    def slice_data(self, lineages: list[int], first: int, steps: int) -> tuple[Tensor, Tensor]:
-        """Return x_SRBTC and y_SRBT: every lineage's own examples for the S = `steps` steps from `first` on."""
+    def slice_data(self, lineages: list[int], shares: list[float], first: int, steps: int) -> tuple[Tensor, Tensor]:
+        """Return x_SRBTC and y_SRBT: every lineage's own examples for the S = `steps` steps from `first` on.
+
+        A lineage whose curriculum stands at a share s draws 1 / s as many and keeps the easiest, in the order drawn.
+        """
         batch, distribution = self.settings.batch, self.task.distributions()[0]
         xs, ys = [], []
-        for lineage in lineages:
+        for lineage, share in zip(lineages, shares, strict=True):
             generator = Generator().manual_seed(self.seed(lineage, "train", first))
-            drawn = self.task.sample(steps * batch, distribution, "train", generator)
+            drawn = self.task.sample(ceil(steps * batch / share), distribution, "train", generator)
+            if share < 1.0:
+                easiest = self.task.difficulty(drawn).argsort(stable=True)[: steps * batch].sort().values
+                drawn = Batch(drawn.x_BTC[easiest], drawn.y_BT[easiest])
             xs.append(drawn.x_BTC.reshape(steps, batch, *drawn.x_BTC.shape[1:]))
             ys.append(drawn.y_BT.reshape(steps, batch, *drawn.y_BT.shape[1:]))
         return torch.stack(xs, dim=1).to(self.device), torch.stack(ys, dim=1).to(self.device)

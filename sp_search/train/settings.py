@@ -30,6 +30,12 @@ class TrainSettings(BaseModel):
     burn_in: float = Field(
         0.0, ge=0, le=1, description="share of batches that first run up to 2N-1 rollouts without gradient"
     )
+    curriculum: float = Field(
+        1.0, gt=0, le=1, description="share of the examples, the easiest, that a fresh lineage begins with (1: all)"
+    )
+    curriculum_loss: float = Field(
+        0.1, gt=0, description="a lineage's share doubles when its own mean loss over a slice falls below this"
+    )
     evaluate_every: int = Field(50, ge=1, description="optimiser steps in a slice; validation follows each")
     screening: int = Field(512, ge=1, description="validation examples that rule out a clearly worse lineage")
     validation: int = Field(

@@ -7,6 +7,7 @@ lineage's data never depend on its siblings.
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -78,6 +79,7 @@ class NeuralRunner:
             "fresh": inherited is None,
             "ended": [None] * count,
             "train_steps": [0] * count,
+            "share": [job.settings.curriculum if inherited is None else 1.0] * count,
             "threshold": [self.prior.rule().threshold] * count,
             "validation_accuracy": [None] * count,
             "training_flops": 0.0,
@@ -90,12 +92,15 @@ class NeuralRunner:
         live = _live(state.meta)
         if not live:
             return state, self._measure(job, state)
-        population, flops, finite = _train_slice(job, state, live)
+        population, flops, loss = _train_slice(job, state, live)
+        finite = [isfinite(own) for own in loss]
         meta: dict[str, Any] = {key: list(v) if isinstance(v, list) else v for key, v in state.meta.items()}
         meta["step"] = min(meta["step"] + job.settings.evaluate_every, job.settings.steps)
-        for row, is_finite in zip(live, finite, strict=True):
+        for row, own in zip(live, loss, strict=True):
             meta["train_steps"][row] = meta["step"]
-            meta["ended"][row] = None if is_finite else "diverged"
+            meta["ended"][row] = None if isfinite(own) else "diverged"
+            if own < job.settings.curriculum_loss:
+                meta["share"][row] = min(1.0, 2.0 * meta["share"][row])
         healthy = [index for index, is_finite in enumerate(finite) if is_finite]
         stored = Population(**state.arrays).with_rows([live[index] for index in healthy], population.rows(healthy))
         flops += self._look(job, meta, stored)
@@ -178,22 +183,23 @@ def _live(meta: dict[str, Any]) -> list[int]:
     return [row for row, ended in enumerate(meta["ended"]) if ended is None]
 
 
-def _train_slice(job: Job, state: RunnerState, live: list[int]) -> tuple[Population, float, list[bool]]:
-    """Return the live replicas after one slice, the FLOPs that it took, and which of them are finite."""
+def _train_slice(job: Job, state: RunnerState, live: list[int]) -> tuple[Population, float, list[float]]:
+    """Return the live replicas after one slice, the FLOPs that it took, and each one's mean loss (nan: not finite)."""
     first = state.meta["step"]
     steps = min(job.settings.evaluate_every, job.settings.steps - first)
-    x_SRBTC, y_SRBT = job.slice_data([state.meta["lineages"][row] for row in live], first, steps)
+    lineages, shares = ([state.meta[key][row] for row in live] for key in ("lineages", "share"))
+    x_SRBTC, y_SRBT = job.slice_data(lineages, shares, first, steps)
     population = Population(**state.arrays).rows(live).to(job.device)
-    finite_R = torch.ones(len(live), dtype=torch.bool, device=job.device)
+    total_R = torch.zeros(len(live), device=job.device)
     flops = 0.0
     for index, burn_in in enumerate(job.burn_ins(first, steps)):
         step, batch = first + index, (x_SRBTC[index], y_SRBT[index])
         loss, rate = job.loss(step, burn_in), job.learning_rate(step)
         population, loss_R = train_step(job.model, population, loss, batch, rate, job.settings.gradient_norm)
-        finite_R &= loss_R.isfinite()
+        total_R += loss_R
         flops += len(live) * job.step_flops(step, burn_in)
-    finite_R &= population.weights_RP.isfinite().all(1)
-    return population, flops, finite_R.tolist()
+    finite_R = population.weights_RP.isfinite().all(1)
+    return population, flops, torch.where(finite_R, total_R / steps, torch.nan).tolist()
 
 
 def _inherit(layout: Layout, fresh: Population, lineages: list[int], inherited: RunnerState) -> Population:

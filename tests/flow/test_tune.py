@@ -5,13 +5,17 @@ import os
 
 import pytest
 import ray
+from oracle_runner import OracleRunner, Steep
 from table_runner import TableRunner, new_search, recipe
 
 from sp_search.drive.inprocess import run_inprocess
+from sp_search.drive.simulated import oracle_search, simulate
 from sp_search.errors import StorageError, StudyError
+from sp_search.levels import Terms
 from sp_search.plugins import discover
 from sp_search.records import LimitReached
 from sp_search.store import MemoryStore
+from sp_search.tune.actor import RunnerRecipe
 from sp_search.tune.launch import run_tune
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(120)]
@@ -47,6 +51,18 @@ def test_every_scheduler_decides_on_ray_what_it_decides_in_process(kind, tmp_pat
     for member in (0, 1):
         processes = {row["pid"] for row in rows if row["member"] == member}
         assert len(processes) == 1, "a budget that grows or shrinks stays in its live actor"
+
+
+@pytest.mark.parametrize("kind", SCHEDULERS)
+def test_every_scheduler_takes_the_same_decisions_through_all_three_drivers(kind, tmp_path):
+    scheduler, terms = discover("schedulers")[kind](), Terms(seed=3, milestones=[1.0])
+    simulated = simulate(scheduler, Steep(), workers=3, seed=3, terms=terms)
+    here, there = (oracle_search(scheduler, Steep(), terms) for _ in range(2))
+    run_inprocess(here, OracleRunner(), MemoryStore())
+    run_tune(there, RunnerRecipe(factory="tests.flow.oracle_runner:build", arguments={}), tmp_path)
+    assert simulated.levels == here.state.history == there.state.history
+    assert simulated.found_budget == 5
+    assert here.state.found == there.state.found == {0: 4}
 
 
 def test_members_take_turns_where_there_are_fewer_slots(tmp_path):

@@ -1,5 +1,6 @@
 """The runner: slices, resumption, inheritance, budgets and what it reports, on nets of a few hundred numbers."""
 
+from itertools import pairwise
 from typing import Literal
 
 import pytest
@@ -239,3 +240,43 @@ def test_a_mean_budget_calibrates_the_confidence_of_heads_that_were_trained_alik
     reached = [lineage for lineage in measured.lineages if lineage.ended == "reached"]
     assert reached
     assert all(lineage.compute["rollouts"].mean <= 2.0 for lineage in reached)
+
+
+class Counted(Task):
+    """Parity of the first two bits; difficulty is the number of ones."""
+
+    kind: Literal["counted"] = "counted"
+
+    def shape(self):
+        return Shape(8, 1, 8, 2)
+
+    def sample(self, n, distribution, draw, generator):
+        bits_BT = torch.randint(0, 2, (n, 8), generator=generator)
+        return Batch((2.0 * bits_BT - 1.0)[..., None], bits_BT)
+
+    def difficulty(self, batch):
+        return (batch.x_BTC[..., 0] > 0).sum(1).float()
+
+
+def test_a_curriculum_gives_each_lineage_the_easiest_share_of_its_own_examples():
+    run, at = runner(Counted()), assignment(lineages=(0, 1))
+    job = run._job(at, fresh=True)
+    (easy, full), _ = (part.unbind(1) for part in job.slice_data([0, 1], [0.25, 1.0], first=0, steps=20))
+    alone, _ = job.slice_data([1], [1.0], first=0, steps=20)
+    ones = [run.task.difficulty(Batch(x.flatten(0, 1), None)).mean() for x in (easy, full)]
+    assert ones[0] < ones[1] - 1
+    assert torch.equal(full, alone[:, 0])
+
+
+def test_a_lineages_share_doubles_by_its_own_loss_and_a_later_level_begins_with_all():
+    settings = QUICK.model_copy(update={"curriculum": 0.25, "curriculum_loss": 0.3, "steps": 200})
+    run, at = runner(Counted(), settings=settings), assignment(lineages=(0, 1, 2), cap=1, milestone=1.0)
+    state = run.begin(at, None)
+    assert state.meta["share"] == [0.25] * 3
+    seen = [state.meta["share"]]
+    for _ in range(6):
+        state, _ = run.step(at, state)
+        seen.append(state.meta["share"])
+    assert seen[-1] != [0.25] * 3
+    assert all(after >= before for early, late in pairwise(seen) for before, after in zip(early, late, strict=True))
+    assert run.begin(assignment(lineages=(0, 1, 2), cap=2, visit=1), state).meta["share"] == [1.0] * 3
