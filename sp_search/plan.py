@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
+from sp_search import assembly
 from sp_search.errors import StudyError
 from sp_search.levels import Terms
 from sp_search.models.base import ModelSpec
@@ -97,7 +98,7 @@ def build_runner(study: Study, device: str = "cpu") -> LevelRunner:
 
 def _flops(study: Study, model: ModelSpec, exits: int) -> float:
     """Return the most FLOPs per example of a program with that many exits."""
-    prices = model.prices(study.task.shape(), exits, halting=study.prior.uses_halting())
+    prices = assembly.prices(model, study.prior, study.task.shape(), exits)
     return max(cumulative_flops(prices, study.prior.rule()))
 
 
@@ -145,11 +146,17 @@ def _price(study: Study, model: ModelSpec, member: Member, space: LevelSpace, le
 def _training_flops(study: Study, model: ModelSpec, exits: int) -> float:
     """Return the most training FLOPs of a lineage at a level: every step, the longest burn-in, a look each slice."""
     settings, shape, halting = study.train_settings(model), study.task.shape(), study.prior.uses_halting()
-    prices = model.prices(shape, exits, halting=halting)
-    forward = prices.start + sum(prices.step_N) + sum(prices.answer_N) + (sum(prices.halt_N) if halting else 0.0)
+    prices = assembly.prices(model, study.prior, shape, exits)
+    forward = (
+        prices.start
+        + prices.predict
+        + sum(prices.step_N)
+        + sum(prices.answer_N)
+        + (sum(prices.halt_N) if halting else 0.0)
+    )
     loss = LOSS_FLOPS_PER_LOGIT * shape.answers * shape.classes * exits
     burn_in = (2 * exits - 1) * prices.step_N[0] if settings.burn_in else 0.0
-    optimiser = OPTIMISER_FLOPS_PER_PARAMETER * model.parameters(shape, exits, halting=halting)
+    optimiser = OPTIMISER_FLOPS_PER_PARAMETER * assembly.parameters(model, study.prior, shape, exits)
     steps = settings.steps * (settings.batch * (3.0 * (forward + loss) + burn_in) + optimiser)
     looks = ceil(settings.steps / settings.evaluate_every)
     examples = max(settings.validation, ENUMERATED_IN_TRAINING) + settings.screening

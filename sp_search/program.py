@@ -60,6 +60,16 @@ class ProgramModel(nn.Module):
         """Return logits_BTV of this exit."""
         raise NotImplementedError
 
+    def predict(self, x_BTC: Tensor) -> Tensor:
+        """Return logits_BN of the separate halting predictor over the exits 1..N that the input needs."""
+        predictor = self._modules.get("halting_predictor")
+        if predictor is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} has no halting predictor: train it with halting_predictor"
+            )
+        logits_BN: Tensor = predictor(x_BTC)
+        return logits_BN
+
     def prices(self, positions: int, exits: int) -> Prices:
         """Return the analytic FLOPs per example of T = `positions` inputs, for exits 1..`exits`."""
         return self.price_list(positions, exits)
@@ -74,16 +84,28 @@ class Exits:
     """What training sees: every exit's answer, halting logits and cumulative price.
 
     logits_NBTV; halt_NB holds halting *logits* or None for a model without a halting unit; flops_N is cumulative FLOPs
-    per example when the answer is given at exit n.
+    per example when the answer is given at exit n. Where a loss asks for them: depth_N, the serial depth when the
+    answer is given at exit n; right_NB, whether exit n answers rightly; predict_BN, the halting predictor's logits.
     """
 
     logits_NBTV: Tensor
     halt_NB: Tensor | None
     flops_N: tuple[float, ...]
+    depth_N: tuple[float, ...] = ()
+    right_NB: Tensor | None = None
+    predict_BN: Tensor | None = None
 
 
 def unroll(
-    model: ProgramModel, x_BTC: Tensor, *, exits: int, halting: bool, burn_in: int = 0, last_only: bool = False
+    model: ProgramModel,
+    x_BTC: Tensor,
+    *,
+    exits: int,
+    halting: bool,
+    burn_in: int = 0,
+    last_only: bool = False,
+    predicting: bool = False,
+    rule: HaltingRule | None = None,
 ) -> Exits:
     """Compute exits 1..`exits` for training.
 
@@ -94,6 +116,8 @@ def unroll(
         halting: also read the halting unit at every exit.
         burn_in: rollouts that run first without gradient (models whose exits share weights).
         last_only: answer at the last exit only (N = 1 in the returned logits): what a fixed budget needs.
+        predicting: also read the halting predictor.
+        rule: under which flops_N is stated; by default `quantile` with a halting unit and `last` without.
     """
     with torch.set_grad_enabled(torch.is_grad_enabled() and not burn_in):
         state = model.start(x_BTC)
@@ -106,9 +130,14 @@ def unroll(
             halts.append(model.halt(state, index))
         if not last_only or index == exits:
             logits.append(model.answer(state, index))
-    prices = model.prices(x_BTC.shape[1], exits)
-    flops_N = cumulative_flops(prices, HaltingRule("quantile" if halting else "last"))
-    return Exits(torch.stack(logits), torch.stack(halts) if halting else None, flops_N[-1:] if last_only else flops_N)
+    rule = rule or HaltingRule("quantile" if halting else "last")
+    flops_N = cumulative_flops(model.prices(x_BTC.shape[1], exits), rule)
+    return Exits(
+        torch.stack(logits),
+        torch.stack(halts) if halting else None,
+        flops_N[-1:] if last_only else flops_N,
+        predict_BN=model.predict(x_BTC) if predicting else None,
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from sp_search.pricing import Prices, confidence_flops
+from sp_search.pricing import Prices
 from sp_search.program import ProgramModel
 
 
@@ -44,5 +44,4 @@ class TinyProgram(ProgramModel):
         step = positions * (2 * width * width + 2 * width)
         halt = positions * width + 2 * width + 1
         answer = positions * (2 * width + 1) * self.classes
-        confidence = confidence_flops(positions, self.classes)
-        return Prices(start, (step,) * exits, (halt,) * exits, (answer,) * exits, confidence)
+        return Prices(start, (step,) * exits, (halt,) * exits, (answer,) * exits, positions, self.classes)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from sp_search.compute.dispatch import PricedDispatch
 from sp_search.compute.price_table import Call, Price
-from sp_search.compute.stopping import Execution, execute, is_confident
+from sp_search.compute.stopping import Execution, execute
+from sp_search.halting import predicted
 from sp_search.pricing import Prices
 from sp_search.program import Program, ProgramModel
 
@@ -65,7 +66,7 @@ class CrossCheck:
 
 @torch.no_grad()
 def measured_prices(model: ProgramModel, x_BTC: Tensor, *, exits: int, halting: bool) -> Prices:
-    """Return the dispatcher's count, per example, of `start`, `step`, `halt`, `answer` and the rule `confidence`.
+    """Return the dispatcher's count, per example, of `start`, `step`, `halt`, `answer` and the halting predictor.
 
     For the contract test of a model: it must equal `model.prices(T, exits)` exactly. Without `halting` halt_N is zeros.
     """
@@ -78,8 +79,11 @@ def measured_prices(model: ProgramModel, x_BTC: Tensor, *, exits: int, halting: 
         state = model.step(state, index)
         halt_N.append(count_flops(model.halt, state, index).total / examples if halting else 0.0)
         answer_N.append(count_flops(model.answer, state, index).total / examples)
-    confidence = count_flops(is_confident, model.answer(state, exits), 0.5).total / examples
-    return Prices(start, tuple(step_N), tuple(halt_N), tuple(answer_N), confidence)
+    answers, classes = model.answer(state, exits).shape[1:]
+    predict = 0.0
+    if "halting_predictor" in model._modules:
+        predict = count_flops(lambda: predicted(model.predict(x_BTC))).total / examples
+    return Prices(start, tuple(step_N), tuple(halt_N), tuple(answer_N), answers, classes, predict)
 
 
 def cross_check(program: Program, x_BTC: Tensor) -> CrossCheck:

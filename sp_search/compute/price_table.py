@@ -185,8 +185,8 @@ _ELEMENTWISE = _named(
     hardswish hardsigmoid softplus log_sigmoid_forward threshold threshold_backward clamp clamp_min clamp_max
     maximum minimum fmax fmin where masked_fill eq ne lt le gt ge logical_and logical_or logical_xor logical_not
     bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift remainder fmod
-    floor_divide floor ceil round trunc frac isnan isinf isfinite logit nan_to_num bernoulli uniform normal rand
-    randn rand_like randn_like randint nll_loss_backward nll_loss2d_backward
+    floor_divide floor ceil round trunc frac isnan isinf isfinite logit nan_to_num bernoulli uniform normal exponential
+    rand randn rand_like randn_like randint nll_loss_backward nll_loss2d_backward
     """
 )
 _CHAINS = {  # FLOPs per output element, of operations that follow each other

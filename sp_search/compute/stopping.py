@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Generator, Tensor
 
+from sp_search import halting
 from sp_search.pricing import HaltingRule
 from sp_search.program import Program, State
 
@@ -26,16 +25,6 @@ class Execution:
     flops_B: Tensor
 
 
-def is_confident(logits_BTV: Tensor, threshold: float) -> Tensor:
-    """Return bool_B: the least confident position has a largest softmax >= `threshold`."""
-    return logits_BTV.softmax(-1).amax(-1).amin(-1) >= threshold
-
-
-def has_halted(log_survival_B: Tensor, threshold: float) -> Tensor:
-    """Return bool_B: the cumulative halting probability 1 - exp(log_survival) is >= `threshold`, in log space."""
-    return log_survival_B <= (math.log1p(-threshold) if threshold < 1 else -math.inf)
-
-
 def _rows(tensor: Tensor, rows: list[int]) -> Tensor:
     if len(rows) == tensor.shape[0] and rows == list(range(len(rows))):
         return tensor
@@ -48,7 +37,14 @@ def _where(flags_B: Tensor, rows: list[int]) -> list[int]:
 
 
 @torch.no_grad()
-def execute(program: Program, x_BTC: Tensor, *, rule: HaltingRule | None = None, compact: bool = True) -> Execution:
+def execute(
+    program: Program,
+    x_BTC: Tensor,
+    *,
+    rule: HaltingRule | None = None,
+    compact: bool = True,
+    generator: Generator | None = None,
+) -> Execution:
     """Run `program` on a batch until every example has halted.
 
     Args:
@@ -57,11 +53,16 @@ def execute(program: Program, x_BTC: Tensor, *, rule: HaltingRule | None = None,
         rule: takes the place of the program's own.
         compact: drop halted rows. Without it the machine goes on computing them, to no use, until all have halted:
             faster where a step is tiny. Answers, exits and flops_B are the same: they belong to the program.
+        generator: of the rule `sample`; by default one seeded by the rule.
     """
     program = program if rule is None else replace(program, rule=rule)
     model, rule = program.model, program.rule
+    decides = program.exits > 1 and rule.reads != "nothing"
     state: State = model.start(x_BTC)
-    log_survival = x_BTC.new_zeros(x_BTC.shape[0])
+    classes = model.prices(x_BTC.shape[1], program.exits).classes
+    level = halting.levels(rule if decides else HaltingRule(), len(x_BTC), classes, x_BTC, generator)
+    said = halting.predicted(model.predict(x_BTC)) if decides and rule.reads == "prediction" else None
+    memory: halting.Memory = ()
     examples = list(range(x_BTC.shape[0]))  # the example that each row of the state holds
     running = examples  # the rows that have not halted
     answers: list[Tensor] = []
@@ -72,11 +73,10 @@ def execute(program: Program, x_BTC: Tensor, *, rule: HaltingRule | None = None,
         leaving: list[int] = []
         if index == program.exits:
             leaving = running
-        elif logits is not None:
-            leaving = _where(is_confident(logits, rule.threshold), running)
-        elif rule.reads == "halt":
-            log_survival = log_survival + functional.logsigmoid(-model.halt(state, index))
-            leaving = _where(has_halted(log_survival, rule.threshold), running)
+        elif decides:
+            seen = logits if logits is not None else said if said is not None else model.halt(state, index)
+            score_B, memory = halting.score(rule, seen, memory, index)
+            leaving = _where(score_B >= level, running)
         if not leaving and index < program.exits:
             continue
         if logits is None:
@@ -88,8 +88,9 @@ def execute(program: Program, x_BTC: Tensor, *, rule: HaltingRule | None = None,
         if not running:
             break
         if compact:
-            state = tuple(_rows(part, running) for part in state)
-            log_survival = _rows(log_survival, running)
+            state, memory = (tuple(_rows(part, running) for part in parts) for parts in (state, memory))
+            said = None if said is None else _rows(said, running)
+            level = _rows(level, running) if rule.kind == "sample" else level
             examples = [examples[row] for row in running]
             running = list(range(len(running)))
     order = {example: place for place, example in enumerate(exit_of)}

@@ -30,6 +30,14 @@ class ModelSpec(Plugin):
         """Return the value of `axis` that spends `cap` (in units of the axis), or None when it cannot fit."""
         raise NotImplementedError
 
+    def exits_axis(self) -> str:
+        """Return the axis that counts exits: `rollouts` where they share weights, else `depth`."""
+        return "rollouts" if "rollouts" in self.axes() else "depth"
+
+    def refuses(self, shape: Shape) -> str | None:
+        """Say why this model cannot be built for tasks of that shape (what was got, what is allowed), or None."""
+        return None
+
     def reach(self) -> int | None:
         """Return how many positions information moves per rollout, or None where there is no such bound."""
         return None

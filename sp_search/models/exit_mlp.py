@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from sp_search.models.base import ModelSpec, linear_flops
-from sp_search.pricing import Prices, confidence_flops
+from sp_search.pricing import Prices
 
 if TYPE_CHECKING:
     from torch import Generator
@@ -57,7 +57,8 @@ class ExitMlp(ModelSpec):
             step_N=(stem,) + (block,) * (exits - 1),
             halt_N=(halt,) * exits,
             answer_N=(answer,) * exits,
-            confidence=confidence_flops(shape.answers, shape.classes),
+            answers=shape.answers,
+            classes=shape.classes,
         )
 
     def parameters(self, shape: Shape, exits: int, *, halting: bool) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from sp_search.models.base import ModelSpec, linear_flops
-from sp_search.pricing import Prices, confidence_flops
+from sp_search.pricing import Prices
 
 if TYPE_CHECKING:
     from torch import Generator
@@ -65,7 +65,8 @@ class RecallConv(ModelSpec):
             step_N=(positions * step,) * exits,
             halt_N=(halt,) * exits,
             answer_N=(positions * answer,) * exits,
-            confidence=confidence_flops(positions, shape.classes),
+            answers=positions,
+            classes=shape.classes,
         )
 
     def parameters(self, shape: Shape, exits: int, *, halting: bool) -> int:

@@ -9,10 +9,11 @@ from sp_search.plugins import Plugin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor
+    from torch import Generator, Tensor
 
-    from sp_search.pricing import HaltingRule
-    from sp_search.program import Exits
+    from sp_search.pricing import HaltingRule, Prices
+    from sp_search.program import Exits, ProgramModel
+    from sp_search.tasks.base import Shape
 
 
 class SpeedPrior(Plugin):
@@ -34,6 +35,26 @@ class SpeedPrior(Plugin):
         """Return the share of a fresh lineage's train_steps in which the program trains and halting does not yet."""
         return 0.0
 
+    def trains_program(self, progress: float) -> bool:
+        """Whether the program itself trains at this progress; a prior that trains offline freezes it after warm-up."""
+        return True
+
+    def attach(self, network: ProgramModel, shape: Shape, exits: int, generator: Generator) -> ProgramModel:
+        """Return the network with the prior's own parameters, if it has any, as submodules of it."""
+        return network
+
+    def priced(self, prices: Prices, shape: Shape, exits: int) -> Prices:
+        """Return a model's prices with those of the prior's own parts at inference."""
+        return prices
+
+    def parameters(self, shape: Shape, exits: int) -> int:
+        """Return the number of parameters that `attach` adds."""
+        return 0
+
+    def remembers(self) -> dict[str, float]:
+        """Return the numbers that each lineage remembers from step to step, at their beginning (a multiplier, say)."""
+        return {}
+
     def train_defaults(self) -> dict[str, float | int]:
         """Return what the recipe of this prior changes in the model's (`TrainSettings` fields)."""
         return {}
@@ -50,7 +71,9 @@ class SpeedPrior(Plugin):
         Args:
             exits: every exit of the batch.
             batch_loss: maps logits_BTV to the task loss per example, float_B.
-            state: what the prior remembers; holds `progress` in 0..1 (share of the level's train_steps done).
+            state: what `remembers` names, a scalar tensor each, to be returned as it should be at the next step; also
+                `progress` in 0..1 (share of the level's train_steps done), `cap` (of a mean budget, else None) and
+                `cost_N` (of answering at exit n, in the measure of the budget).
         """
         raise NotImplementedError
 

@@ -27,12 +27,16 @@ class Batch(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """Sizes that a model is built for: T input positions, C channels, T_y answered positions, V classes."""
+    """Sizes that a model is built for: T input positions, C channels, T_y answered positions, V classes.
+
+    dimensions: 1 where positions are a line; 2 where they are a square image or maze of side sqrt(T), row by row.
+    """
 
     positions: int
     channels: int
     answers: int
     classes: int
+    dimensions: int = 1
 
 
 class Task(Plugin):

@@ -6,15 +6,17 @@ program is judged elsewhere, on the verification draw that is executed here with
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor
 
+from sp_search import halting
 from sp_search.compute.stopping import execute
-from sp_search.program import Program, ProgramModel, halting_probabilities, unroll
+from sp_search.pricing import HaltingRule
+from sp_search.program import Program, ProgramModel, unroll
 from sp_search.records import Count, Sample
 from sp_search.tasks.base import Batch
 from sp_search.train.population import per_replica
@@ -22,7 +24,6 @@ from sp_search.train.population import per_replica
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sp_search.pricing import HaltingRule
     from sp_search.tasks.base import Draw, Task
 
 CHUNK = 2_048
@@ -49,12 +50,14 @@ def draw_batch(
 class Look:
     """One look at stacked replicas on the same examples.
 
-    right_RNB: exit n answers example b rightly. score_RNB: it halts at the first exit whose score reaches the
-    threshold; None for the rule `last`, where N = 1 stands for the last exit.
+    right_RNB: exit n answers example b rightly. score_RNB: it halts at the first exit whose score reaches the level of
+    its rule; None for the rule `last`, where N = 1 stands for the last exit. classes: V.
     """
 
+    rule: HaltingRule
     right_RNB: Tensor
     score_RNB: Tensor | None
+    classes: int
 
     @property
     def replicas(self) -> int:
@@ -70,7 +73,9 @@ class Look:
         """Return the index (from 0) of the exit at which each example halts; the remainder halts at N."""
         if self.score_RNB is None:
             return torch.zeros_like(self.right_RNB[:, 0], dtype=torch.long)
-        return (self.score_RNB[:, :-1] < threshold).long().cumprod(1).sum(1)
+        rule = replace(self.rule, threshold=threshold)
+        level = halting.levels(rule, self.n, self.classes, self.score_RNB)
+        return (self.score_RNB[:, :-1] < level).long().cumprod(1).sum(1)
 
     def correct_R(self, threshold: float) -> Tensor:
         """Return how many examples each replica answers rightly where it halts."""
@@ -81,11 +86,15 @@ def look_at(
     model: ProgramModel, weights: dict[str, Tensor], rule: HaltingRule, exits: int, task: Task, batch: Batch
 ) -> Look:
     """Compute every exit that `rule` may choose, for all replicas on the same examples."""
-    halting, last_only = rule.kind == "quantile", rule.kind == "last"
+    last_only = rule.reads == "nothing"
 
     def outputs(network: ProgramModel, x_BTC: Tensor) -> tuple[Tensor, Tensor]:
-        seen = unroll(network, x_BTC, exits=exits, halting=halting, last_only=last_only)
-        return seen.logits_NBTV, _score_NB(seen.logits_NBTV, seen.halt_NB)
+        reads_halt, predicting = rule.reads == "halt", rule.reads == "prediction"
+        seen = unroll(network, x_BTC, exits=exits, halting=reads_halt, last_only=last_only, predicting=predicting)
+        if last_only:
+            return seen.logits_NBTV, seen.logits_NBTV[:, :, 0, 0]
+        predicted_BN = None if seen.predict_BN is None else halting.predicted(seen.predict_BN)
+        return seen.logits_NBTV, halting.scores(rule, seen.logits_NBTV, seen.halt_NB, predicted_BN)
 
     rights, scores = [], []
     with torch.no_grad():
@@ -95,19 +104,13 @@ def look_at(
                 torch.stack([torch.stack([task.correct(logits, part) for logits in own]) for own in logits_RNBTV])
             )
             scores.append(score_RNB)
-    return Look(torch.cat(rights, dim=2), None if last_only else torch.cat(scores, dim=2))
+    classes = logits_RNBTV.shape[-1]
+    return Look(rule, torch.cat(rights, dim=2), None if last_only else torch.cat(scores, dim=2), classes)
 
 
 def _chunks(batch: Batch) -> Iterator[Batch]:
     for first in range(0, len(batch.x_BTC), CHUNK):
         yield Batch(batch.x_BTC[first : first + CHUNK], batch.y_BT[first : first + CHUNK])
-
-
-def _score_NB(logits_NBTV: Tensor, halt_NB: Tensor | None) -> Tensor:
-    """Return the cumulative halting probability, or without a halting unit the least confidence over positions."""
-    if halt_NB is not None:
-        return halting_probabilities(halt_NB).cumsum(0)
-    return logits_NBTV.softmax(-1).amax(-1).amin(-1)
 
 
 def sample_of(values_B: Tensor, low: float, high: float, *, exact: bool) -> Sample:
@@ -152,9 +155,10 @@ class Trial:
 def try_program(program: Program, task: Task, batch: Batch, *, exact: bool) -> Trial:
     """Execute a program on a batch."""
     rights, exits, flops = [], [], []
+    generator = Generator().manual_seed(program.rule.seed)
     with torch.no_grad():
         for part in _chunks(batch):
-            ran = execute(program, part.x_BTC)
+            ran = execute(program, part.x_BTC, generator=generator)
             rights.append(task.correct(ran.answer_BTV, part).cpu())
             exits.append(ran.exit_B.cpu())
             flops.append(ran.flops_B.cpu())

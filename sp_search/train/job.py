@@ -6,15 +6,19 @@ Training FLOPs are analytic: forward and backward cost 3 forward passes of every
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from sp_search.program import ProgramModel, unroll
+from sp_search import assembly
+from sp_search.compute.serial import program_serial_depth
+from sp_search.pricing import HaltingRule, cumulative_flops
+from sp_search.program import Program, ProgramModel, unroll
 from sp_search.records import Assignment, derive_seed
 from sp_search.tasks.base import Batch
 from sp_search.train.population import Layout, ReplicaLoss
@@ -57,9 +61,16 @@ class Job:
         begun = 0.0 if self.fresh else self.prior.warmup_share()
         return begun + (1.0 - begun) * step / self.settings.steps
 
+    def _warmed_up(self, step: int) -> bool:
+        return self.progress(step) >= self.prior.warmup_share()
+
     def trains_halting(self, step: int) -> bool:
         """Whether the loss of this step reads the halting unit."""
-        return self.prior.uses_halting() and self.progress(step) >= self.prior.warmup_share()
+        return self.prior.uses_halting() and self._warmed_up(step)
+
+    def trains_predictor(self, step: int) -> bool:
+        """Whether the loss of this step reads the halting predictor."""
+        return self.prior.rule().reads == "prediction" and self._warmed_up(step)
 
     def may_stop(self, step: int) -> bool:
         """Whether a lineage that is good enough may stop after `step` steps.
@@ -67,9 +78,9 @@ class Job:
         A recipe that trains halting under a max budget runs to its end: nothing but the loss asks it to spend less.
         Under a mean budget it may stop once halting trains, as the cap is a part of what must be met.
         """
-        if self.assignment.budget.kind == "max" and self.prior.uses_halting():
+        if self.assignment.budget.kind == "max" and self.prior.rule().reads in ("halt", "prediction"):
             return step >= self.settings.steps
-        return self.progress(step) >= self.prior.warmup_share()
+        return self._warmed_up(step)
 
     def learning_rate(self, step: int) -> float:
         """Return the step size: a linear rise for fresh lineages, a linear fall after `decay_from`."""
@@ -117,16 +128,53 @@ class Job:
     def loss(self, step: int, burn_in: int) -> ReplicaLoss:
         """Return the loss of one replica at this step."""
         halting, last_only = self.trains_halting(step), not self.prior.needs_every_exit()
-        state = {"progress": self.progress(step)}
+        predicting, trains_program = self.trains_predictor(step), self.prior.trains_program(self.progress(step))
+        budget = self.assignment.budget
+        known: dict[str, Any] = {"progress": self.progress(step), "cap": budget.cap if budget.kind == "mean" else None}
+        known["cost_N"] = self.cost_N()
 
-        def replica_loss(model: ProgramModel, x_BTC: Tensor, y_BT: Tensor) -> Tensor:
+        def replica_loss(
+            model: ProgramModel, x_BTC: Tensor, y_BT: Tensor, remembered: dict[str, Tensor]
+        ) -> tuple[Tensor, dict[str, Tensor]]:
             def batch_loss(logits_BTV: Tensor) -> Tensor:
                 return functional.cross_entropy(logits_BTV.movedim(-1, 1), y_BT, reduction="none").flatten(1).mean(1)
 
-            exits = unroll(model, x_BTC, exits=self.exits, halting=halting, burn_in=burn_in, last_only=last_only)
-            return self.prior.loss(exits, batch_loss, state)[0]
+            with torch.set_grad_enabled(torch.is_grad_enabled() and trains_program):
+                exits = unroll(
+                    model,
+                    x_BTC,
+                    exits=self.exits,
+                    halting=halting,
+                    burn_in=burn_in,
+                    last_only=last_only,
+                    rule=self.prior.rule(),
+                )
+            batch = Batch(x_BTC, y_BT)
+            exits = replace(
+                exits,
+                depth_N=self.depth_N,
+                right_NB=torch.stack([self.task.correct(logits_BTV, batch) for logits_BTV in exits.logits_NBTV]),
+                predict_BN=model.predict(x_BTC) if predicting else None,
+            )
+            loss, state = self.prior.loss(exits, batch_loss, {**known, **remembered})
+            return loss, {name: state[name].detach() for name in remembered}
 
         return replica_loss
+
+    @cached_property
+    def depth_N(self) -> tuple[float, ...]:
+        """The serial depth of answering at exit n."""
+        shape = self.task.shape()
+        return tuple(
+            float(program_serial_depth(Program(self.model, HaltingRule(), exits), shape))
+            for exits in range(1, self.exits + 1)
+        )
+
+    def cost_N(self) -> tuple[float, ...]:
+        """Return what answering at exit n costs, in the measure of the budget."""
+        if self.assignment.budget.measure == "rollouts":
+            return tuple(float(index + 1) for index in range(self.exits))
+        return cumulative_flops(self.prices(), self.prior.rule())
 
     def step_flops(self, step: int, burn_in: int) -> float:
         """Return the FLOPs of one optimiser step of one replica."""
@@ -136,9 +184,10 @@ class Job:
         forward = prices.start + sum(prices.step_N) + sum(answers)
         forward += sum(prices.halt_N) if self.trains_halting(step) else 0.0
         forward += LOSS_FLOPS_PER_LOGIT * shape.answers * shape.classes * len(answers)
-        per_example = 3 * forward + burn_in * prices.step_N[0]
+        per_example = (3 if self.prior.trains_program(self.progress(step)) else 1) * forward
+        per_example += burn_in * prices.step_N[0] + (3 * prices.predict if self.trains_predictor(step) else 0.0)
         return self.settings.batch * per_example + OPTIMISER_FLOPS_PER_PARAMETER * sum(self.layout.sizes)
 
     def prices(self) -> Prices:
         """Return the analytic prices of the network at this level."""
-        return self.spec.prices(self.task.shape(), self.exits, halting=self.prior.uses_halting())
+        return assembly.prices(self.spec, self.prior, self.task.shape(), self.exits)

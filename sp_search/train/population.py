@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 ADAM_DECAY = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 
-ReplicaLoss = Callable[["ProgramModel", Tensor, Tensor], Tensor]
-"""(model, x_BTC, y_BT) of one replica -> its scalar loss."""
+ReplicaLoss = Callable[["ProgramModel", Tensor, Tensor, dict[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
+"""(model, x_BTC, y_BT, what the prior remembers) of one replica -> its scalar loss, and what it remembers next."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,14 @@ def adam(population: Population, gradient_RP: Tensor, used_P: Tensor, learning_r
     return Population(moved_RP, first_RP, second_RP, count_RP)
 
 
+class Stepped(NamedTuple):
+    """A population after a step, its losses at that step, and what each replica's prior remembers next."""
+
+    population: Population
+    loss_R: Tensor
+    remembered: dict[str, Tensor]
+
+
 class _Bound(torch.nn.Module):
     """A network and a function of it as one module, so that `functional_call` swaps the weights for all of it."""
 
@@ -117,7 +125,7 @@ class _Bound(torch.nn.Module):
         self.model = model
         self.function = function
 
-    def forward(self, *inputs: Tensor) -> Any:
+    def forward(self, *inputs: Any) -> Any:
         return self.function(self.model, *inputs)
 
 
@@ -125,7 +133,7 @@ def per_replica(
     model: ProgramModel,
     function: Callable[..., Any],
     weights: dict[str, Tensor],
-    inputs: tuple[Tensor, ...],
+    inputs: tuple[Any, ...],
     *,
     shared: bool = False,
 ) -> Any:
@@ -135,11 +143,11 @@ def per_replica(
         model: gives the computation; its own weights are not used.
         function: pure, returns a tensor or a tuple of tensors.
         weights: stacked parameters by name, each (R, *shape).
-        inputs: each (R, ...), or without R when `shared`.
+        inputs: tensors, or dictionaries of them, each (R, ...), or without R when `shared`.
         shared: all replicas read the same inputs.
     """
 
-    def one(own: dict[str, Tensor], *own_inputs: Tensor) -> Any:
+    def one(own: dict[str, Tensor], *own_inputs: Any) -> Any:
         return functional_call(
             _Bound(model, function), {f"model.{name}": part for name, part in own.items()}, own_inputs
         )
@@ -154,15 +162,16 @@ def train_step(
     batch: tuple[Tensor, Tensor],
     learning_rate: float,
     clip: float,
-) -> tuple[Population, Tensor]:
-    """Return the population after one step on the summed losses, and the losses, float_R; a batch is x_RBTC, y_RBT."""
+    remembered: dict[str, Tensor] | None = None,
+) -> Stepped:
+    """Return the population after one step on the summed losses; a batch is x_RBTC, y_RBT, `remembered` float_R."""
     weights = Layout.of(model).split(population.weights_RP)
     leaves = {name: part.detach().requires_grad_() for name, part in weights.items()}
-    loss_R = per_replica(model, replica_loss, leaves, batch)
+    loss_R, remembered = per_replica(model, replica_loss, leaves, (*batch, remembered or {}))
     gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss_R.sum(), list(leaves.values()), allow_unused=True)
     gradient_RP, used_P = [], []
     for leaf, gradient in zip(leaves.values(), gradients, strict=True):
         gradient_RP.append((torch.zeros_like(leaf) if gradient is None else gradient).flatten(1))
         used_P.append(leaf.new_full((leaf[0].numel(),), float(gradient is not None)))
     stepped = adam(population, torch.cat(gradient_RP, dim=1), torch.cat(used_P), learning_rate, clip)
-    return stepped, loss_R.detach()
+    return Stepped(stepped, loss_R.detach(), remembered)

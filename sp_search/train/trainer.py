@@ -8,11 +8,12 @@ lineage's data never depend on its siblings.
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Generator
 
+from sp_search import assembly
 from sp_search.plugins import find
 from sp_search.pricing import HaltingRule
 from sp_search.program import Program, ProgramModel
@@ -80,6 +81,7 @@ class NeuralRunner:
             "ended": [None] * count,
             "train_steps": [0] * count,
             "share": [job.settings.curriculum if inherited is None else 1.0] * count,
+            "remembered": self._remembered(assignment, inherited),
             "threshold": [self.prior.rule().threshold] * count,
             "validation_accuracy": [None] * count,
             "training_flops": 0.0,
@@ -92,10 +94,14 @@ class NeuralRunner:
         live = _live(state.meta)
         if not live:
             return state, self._measure(job, state)
-        population, flops, loss = _train_slice(job, state, live)
+        population, flops, loss, remembered = _train_slice(job, state, live)
         finite = [isfinite(own) for own in loss]
         meta: dict[str, Any] = {key: list(v) if isinstance(v, list) else v for key, v in state.meta.items()}
         meta["step"] = min(meta["step"] + job.settings.evaluate_every, job.settings.steps)
+        meta["remembered"] = {name: list(values) for name, values in meta["remembered"].items()}
+        for name, values in remembered.items():
+            for row, value in zip(live, values, strict=True):
+                meta["remembered"][name][row] = value
         for row, own in zip(live, loss, strict=True):
             meta["train_steps"][row] = meta["step"]
             meta["ended"][row] = None if isfinite(own) else "diverged"
@@ -127,7 +133,7 @@ class NeuralRunner:
 
     def _job(self, assignment: Assignment, *, fresh: bool) -> Job:
         spec = self.spec_of(assignment)
-        (exits,) = assignment.budget.axis.values()
+        exits = assignment.budget.axis[spec.exits_axis()]
         model = self._build(spec, exits, seed=0)
         return Job(
             assignment=assignment,
@@ -144,8 +150,17 @@ class NeuralRunner:
         )
 
     def _build(self, spec: ModelSpec, exits: int, seed: int) -> ProgramModel:
-        generator = Generator().manual_seed(seed)
-        return spec.build(self.task.shape(), exits, halting=self.prior.uses_halting(), generator=generator)
+        return assembly.build(spec, self.prior, self.task.shape(), exits, Generator().manual_seed(seed))
+
+    def _remembered(self, assignment: Assignment, inherited: RunnerState | None) -> dict[str, list[float]]:
+        """Return what the prior remembers of each lineage; an inherited lineage goes on from what it had."""
+        found = {name: [start] * len(assignment.lineages) for name, start in self.prior.remembers().items()}
+        for name, values in found.items():
+            before = {} if inherited is None else inherited.meta.get("remembered", {})
+            for row, lineage in enumerate(assignment.lineages):
+                if inherited is not None and name in before and lineage in inherited.meta["lineages"]:
+                    values[row] = before[name][inherited.meta["lineages"].index(lineage)]
+        return found
 
     def _look(self, job: Job, meta: dict[str, Any], stored: Population) -> float:
         """Look at the live lineages, mark in `meta` those that reached the bound, and return the FLOPs of looking."""
@@ -183,23 +198,37 @@ def _live(meta: dict[str, Any]) -> list[int]:
     return [row for row, ended in enumerate(meta["ended"]) if ended is None]
 
 
-def _train_slice(job: Job, state: RunnerState, live: list[int]) -> tuple[Population, float, list[float]]:
-    """Return the live replicas after one slice, the FLOPs that it took, and each one's mean loss (nan: not finite)."""
+class _Slice(NamedTuple):
+    """The live replicas after a slice: FLOPs that it took, each one's mean loss (nan: not finite), prior's memory."""
+
+    population: Population
+    flops: float
+    loss: list[float]
+    remembered: dict[str, list[float]]
+
+
+def _train_slice(job: Job, state: RunnerState, live: list[int]) -> _Slice:
     first = state.meta["step"]
     steps = min(job.settings.evaluate_every, job.settings.steps - first)
     lineages, shares = ([state.meta[key][row] for row in live] for key in ("lineages", "share"))
     x_SRBTC, y_SRBT = job.slice_data(lineages, shares, first, steps)
     population = Population(**state.arrays).rows(live).to(job.device)
     total_R = torch.zeros(len(live), device=job.device)
+    remembered = {
+        name: torch.tensor([values[row] for row in live], device=job.device)
+        for name, values in state.meta["remembered"].items()
+    }
     flops = 0.0
     for index, burn_in in enumerate(job.burn_ins(first, steps)):
         step, batch = first + index, (x_SRBTC[index], y_SRBT[index])
         loss, rate = job.loss(step, burn_in), job.learning_rate(step)
-        population, loss_R = train_step(job.model, population, loss, batch, rate, job.settings.gradient_norm)
-        total_R += loss_R
+        stepped = train_step(job.model, population, loss, batch, rate, job.settings.gradient_norm, remembered)
+        population, remembered = stepped.population, stepped.remembered
+        total_R += stepped.loss_R
         flops += len(live) * job.step_flops(step, burn_in)
     finite_R = population.weights_RP.isfinite().all(1)
-    return population, flops, torch.where(finite_R, total_R / steps, torch.nan).tolist()
+    mean_loss = torch.where(finite_R, total_R / steps, torch.nan).tolist()
+    return _Slice(population, flops, mean_loss, {name: value_R.tolist() for name, value_R in remembered.items()})
 
 
 def _inherit(layout: Layout, fresh: Population, lineages: list[int], inherited: RunnerState) -> Population:

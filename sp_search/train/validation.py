@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor
 
-from sp_search.pricing import HaltingRule, cumulative_flops
+from sp_search.pricing import HaltingRule
 from sp_search.records import Count
 from sp_search.selection import accuracy_low, mean_high
 from sp_search.tasks.base import Batch
@@ -17,8 +17,6 @@ from sp_search.train.settings import ENUMERATED_IN_TRAINING
 
 if TYPE_CHECKING:
     from sp_search.train.job import Job
-
-THRESHOLDS = (0.02, *(step / 20 for step in range(1, 20)), 0.98, 0.99)
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def validate(job: Job, weights: dict[str, Tensor], *, alpha: float, seed: int) -
 
 
 def calibrate(look: Look, cost_N: Tensor, cap: float, alpha: float, *, exact: bool) -> list[float | None]:
-    """Return, for each replica, the largest threshold whose mean cost is below `cap` with confidence; None if none is.
+    """Return, for each replica, the strictest threshold whose mean cost is surely below `cap`; None if none is.
 
     Args:
         look: every exit on examples of the training distribution.
@@ -78,7 +76,7 @@ def calibrate(look: Look, cost_N: Tensor, cap: float, alpha: float, *, exact: bo
         exact: the examples are the whole support.
     """
     chosen: list[float | None] = [None] * look.replicas
-    for threshold in THRESHOLDS:
+    for threshold in look.rule.candidates(len(cost_N)):
         for replica, cost_B in enumerate(cost_N[look.exit_RB(threshold).cpu()]):
             cost = sample_of(cost_B, float(cost_N.min()), float(cost_N.max()), exact=exact)
             if mean_high(cost, alpha) <= cap:
@@ -89,16 +87,16 @@ def calibrate(look: Look, cost_N: Tensor, cap: float, alpha: float, *, exact: bo
 def _look_flops(job: Job, rule: HaltingRule) -> float:
     """Return the FLOPs of computing every exit that the rule may choose, per example."""
     prices = job.prices()
-    answers = prices.answer_N[-1:] if rule.kind == "last" else prices.answer_N
-    halts = prices.halt_N if rule.kind == "quantile" else ()
-    return prices.start + sum(prices.step_N) + sum(answers) + sum(halts)
+    answers = prices.answer_N[-1:] if rule.reads == "nothing" else prices.answer_N
+    halts = prices.halt_N if rule.reads == "halt" else ()
+    predict = prices.predict if rule.reads == "prediction" else 0.0
+    return prices.start + predict + sum(prices.step_N) + sum(answers) + sum(halts)
 
 
 def _screen(look: Look, job: Job, alpha: float) -> dict[int, LineageLook]:
     """Return the replicas that even at their best threshold are clearly below the milestone."""
     rule = job.prior.rule()
-    calibrated = job.assignment.budget.kind == "mean" and rule.kind != "last"
-    thresholds = THRESHOLDS if calibrated else (rule.threshold,)
+    thresholds = rule.candidates(job.exits) if job.assignment.budget.kind == "mean" else (rule.threshold,)
     best_R = torch.stack([look.correct_R(threshold) for threshold in thresholds]).amax(0).tolist()
     own_R = look.correct_R(rule.threshold).tolist()
     hopeless = {}
@@ -126,7 +124,5 @@ def _judge(look: Look, job: Job, alpha: float, *, exact: bool) -> list[LineageLo
 
 def _cost_N(job: Job, rule: HaltingRule) -> Tensor:
     """Return what answering at each exit that a look holds costs, in the measure of the budget."""
-    costs = cumulative_flops(job.prices(), rule)
-    if job.assignment.budget.measure == "rollouts":
-        costs = tuple(float(index + 1) for index in range(job.exits))
+    costs = job.cost_N()
     return torch.tensor(costs[-1:] if rule.kind == "last" else costs, dtype=torch.float64)

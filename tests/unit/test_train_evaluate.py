@@ -16,7 +16,7 @@ torch.set_num_threads(1)
 # Two replicas, three exits, four examples. Replica 0 gets surer with n; replica 1 never halts early.
 SCORE_RNB = torch.tensor([[[0.1, 0.3, 0.6, 0.9], [0.2, 0.6, 0.8, 0.95], [1.0] * 4], [[0.0] * 4, [0.01] * 4, [1.0] * 4]])
 RIGHT_RNB = torch.tensor([[[0, 0, 1, 1], [0, 1, 1, 1], [1, 1, 1, 1]], [[0] * 4, [0] * 4, [1] * 4]], dtype=torch.bool)
-LOOK = Look(RIGHT_RNB, SCORE_RNB)
+LOOK = Look(HaltingRule("confidence"), RIGHT_RNB, SCORE_RNB, 2)
 
 
 @pytest.mark.parametrize(
@@ -29,14 +29,14 @@ def test_an_example_halts_at_the_first_exit_whose_score_reaches_the_threshold(th
 
 
 def test_without_a_score_the_last_exit_answers():
-    look = Look(RIGHT_RNB[:, -1:], None)
+    look = Look(HaltingRule(), RIGHT_RNB[:, -1:], None, 2)
     assert look.correct_R(0.5).tolist() == [4, 4]
 
 
-def test_calibration_takes_the_largest_threshold_that_fits_and_none_when_nothing_fits():
+def test_calibration_takes_the_strictest_threshold_that_fits_and_none_when_nothing_fits():
     cost_N = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
     assert calibrate(LOOK, cost_N, 1.75, 0.01, exact=True) == [0.6, None]
-    assert calibrate(LOOK, cost_N, 3.0, 0.01, exact=True) == [0.99, 0.99]
+    assert calibrate(LOOK, cost_N, 3.0, 0.01, exact=True) == [0.999, 0.999]
     assert calibrate(LOOK, cost_N, 1.75, 0.01, exact=False) == [None, None]
 
 

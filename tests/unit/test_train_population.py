@@ -21,6 +21,10 @@ def replica_loss(model, x_BTC, y_BT):
     return nn.functional.cross_entropy(model.answer(state, 2).movedim(-1, 1), y_BT)
 
 
+def without_memory(model, x_BTC, y_BT, remembered):
+    return replica_loss(model, x_BTC, y_BT), remembered
+
+
 def data(count, steps):
     generator = Generator().manual_seed(9)
     x_SRBTC = torch.randn(steps, count, 6, 5, 1, generator=generator)
@@ -41,7 +45,7 @@ def test_stacked_adam_with_clipping_is_torchs_adam_for_every_replica():
     population = Population.fresh(torch.stack([flatten(model) for model in models]))
     for step in range(steps):
         batch = (x_SRBTC[step], y_SRBT[step])
-        population, loss_R = train_step(models[0], population, replica_loss, batch, 0.01, 0.1)
+        population, loss_R, _ = train_step(models[0], population, without_memory, batch, 0.01, 0.1)
     assert loss_R.shape == (3,)
     for replica, model in enumerate(models):
         optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
