@@ -9,6 +9,7 @@ from sp_search.plugins import Plugin
 if TYPE_CHECKING:
     from torch import Generator
 
+    from sp_search.models.units import UnitLayout
     from sp_search.pricing import Prices
     from sp_search.program import ProgramModel
     from sp_search.tasks.base import Shape
@@ -33,6 +34,18 @@ class ModelSpec(Plugin):
     def exits_axis(self) -> str:
         """Return the axis that counts exits: `rollouts` where they share weights, else `depth`."""
         return "rollouts" if "rollouts" in self.axes() else "depth"
+
+    def at(self, axis: dict[str, int]) -> ModelSpec:
+        """Return this model with the values that a budget gives to its axes; exits are built, not set."""
+        fields = {name: value for name, value in axis.items() if name != self.exits_axis()}
+        return type(self)(**{**self.model_dump(), **fields}) if fields else self
+
+    def unit_layout(self, shape: Shape, exits: int, *, halting: bool) -> UnitLayout | None:
+        """Return which parts of every parameter grow with the width, or None where the width cannot move.
+
+        A model with an axis `width` has one.
+        """
+        return None
 
     def refuses(self, shape: Shape) -> str | None:
         """Say why this model cannot be built for tasks of that shape (what was got, what is allowed), or None."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from sp_search.models.base import ModelSpec, linear_flops
+from sp_search.models.units import UnitLayout, affine
 from sp_search.pricing import Prices
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     from sp_search.program import ProgramModel
     from sp_search.tasks.base import Shape
+
+
+JUST_OPEN = 1e-7
+"""The bias of a block that is to add nothing yet: at 0 exactly its relu would be closed, and would never learn."""
 
 
 class ExitMlp(ModelSpec):
@@ -24,14 +29,29 @@ class ExitMlp(ModelSpec):
     depth: int = Field(3, ge=0, description="residual blocks after the stem")
 
     def axes(self) -> tuple[str, ...]:
-        """Return `depth`, counted in exits: the stem is the first."""
-        return ("depth",)
+        """Return `depth`, counted in exits (the stem is the first), and `width`."""
+        return ("depth", "width")
 
     def realise(self, axis: str, cap: float) -> int | None:
-        """Return the number of exits within `cap`, or None when this network has no exit that deep (or none at all)."""
+        """Return the exits or units within `cap`, or None when this network has no exit that deep (or none at all)."""
         self._check_axis(axis)
-        exits = int(cap)
-        return exits if 1 <= exits <= self.depth + 1 else None
+        value = int(cap)
+        return value if value >= 1 and (axis == "width" or value <= self.depth + 1) else None
+
+    def unit_layout(self, shape: Shape, exits: int, *, halting: bool) -> UnitLayout:
+        """Return the layout: one stream of units that the stem writes and every block adds to.
+
+        A new block adds nothing yet, so its exit may answer, and halt, as the one before.
+        """
+        layout = affine("blocks.0", "stream", shape.positions * shape.channels)
+        for index in range(1, exits):
+            layout |= affine(f"blocks.{index}", "stream", "stream", begins=(0.0, JUST_OPEN))
+        answers = {"heads": shape.answers * shape.classes} | ({"halt_units": 1} if halting else {})
+        for name, size in answers.items():
+            for index in range(exits):
+                before = tuple(f"{name}.{index - 1}.{part}" for part in ("weight", "bias")) if index else ()
+                layout |= affine(f"{name}.{index}", size, "stream", begins=before)
+        return layout
 
     def build(self, shape: Shape, exits: int, *, halting: bool, generator: Generator) -> ProgramModel:
         """Return the network down to exit `exits`; deeper blocks are not built."""

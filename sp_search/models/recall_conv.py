@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from sp_search.models.base import ModelSpec, linear_flops
+from sp_search.models.units import UnitLayout, affine
 from sp_search.pricing import Prices
 
 if TYPE_CHECKING:
@@ -25,13 +26,25 @@ class RecallConv(ModelSpec):
     kernel: int = Field(2, ge=2, description="positions that one convolution sees: itself and those before it")
 
     def axes(self) -> tuple[str, ...]:
-        """Return `rollouts`: exits share weights."""
-        return ("rollouts",)
+        """Return `rollouts`, as exits share weights, and `width`."""
+        return ("rollouts", "width")
 
     def realise(self, axis: str, cap: float) -> int | None:
-        """Return the number of rollouts within `cap`, or None below one rollout."""
+        """Return the number of rollouts or units within `cap`, or None below one."""
         self._check_axis(axis)
         return int(cap) if cap >= 1 else None
+
+    def unit_layout(self, shape: Shape, exits: int, *, halting: bool) -> UnitLayout:
+        """Return the layout: the state is one group, every inner layer another."""
+        cells = [f"cell.{index}" for index in range(self.layers - 1)]
+        layout = affine("embed", "state", shape.channels)
+        for index, (reads, writes) in enumerate(zip(["state", *cells], [*cells, "state"], strict=True)):
+            window = (reads,) if index else (reads, shape.channels)
+            layout |= affine(f"cell.{index}", writes, *(window * self.kernel))
+        layout |= affine("head.0", "head", "state") | affine("head.2", shape.classes, "head")
+        if halting:
+            layout |= affine("halt_features", "halt", "state") | affine("halt_unit", 1, "halt")
+        return layout
 
     def reach(self) -> int:
         """Return layers * (kernel - 1): how many positions information moves per rollout."""
