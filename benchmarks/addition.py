@@ -1,10 +1,16 @@
-"""Addition under `ponder_net` with a price: exactness, executed rollouts, and whether they follow the need."""
+"""Addition under `ponder_net` with a price: exactness, executed rollouts, and whether they follow the need.
+
+Every lineage is also put to 48 uniform bits, four times its training length, with 32 rollouts available: the worst case
+needs 24, the mean need grows as log2 n.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.programs import trained_programs
 from benchmarks.seeds import keep, run_seeds
 
 
@@ -21,6 +27,23 @@ def describe(seed: int, lineage: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def uniform_48(folder: Path) -> dict[int, dict[str, float]]:
+    """Return, by lineage, exact match and mean executed rollouts on 48 uniform bits."""
+    import torch
+
+    from sp_search.program import Program
+    from sp_search.tasks.binary_addition import BinaryAddition
+    from sp_search.train.evaluate import try_program
+
+    task, found = BinaryAddition(bits=48, distribution="uniform"), {}
+    batch = task.sample(1024, "iid", "verification", torch.Generator().manual_seed(48))
+    for row, program in trained_programs(folder):
+        trial = try_program(Program(program.model, program.rule, 32), task, batch, exact=False)
+        right, rollouts = float(trial.right_B.double().mean()), float(trial.exit_B.double().mean())
+        found[row.measured.lineage] = {"exact_match": right, "mean_rollouts": rollouts}
+    return found
+
+
 def reaches(row: dict[str, Any]) -> bool:
     """Whether a lineage reaches all three figures with a halting unit that lives."""
     return (
@@ -34,8 +57,10 @@ def reaches(row: dict[str, Any]) -> bool:
 def main() -> None:
     """Print one row a lineage, the study seeds that succeed, and the unstable and the dead apart."""
     rows, successes = [], []
-    for run in run_seeds("addition_ponder.yaml", range(5)):
+    for run in run_seeds("addition_ponder.yaml", range(5), inspect=uniform_48):
         own = [describe(run["seed"], lineage) for event in run["measured"] for lineage in event["lineages"]]
+        for row in own:
+            row["uniform_48"] = run["inspected"].get(row["lineage"])
         rows += own
         for row in own:
             print(row)
@@ -47,6 +72,10 @@ def main() -> None:
     print(f"lineages: {sum(reaches(row) for row in rows)} of {len(rows)} reach them, of which")
     print(f"  stable after the halt (<= 1 % change): {sum(reaches(row) for row in stable)} of {len(stable)}")
     print(f"  dead halting: {sum(bool(row['dead_halting']) for row in rows)}")
+    for name, best in (("exact_match", max), ("mean_rollouts", min)):
+        values = [row["uniform_48"][name] for row in rows if row["uniform_48"]]
+        worst = min(values) if best is max else max(values)
+        print(f"48 uniform bits, {name}: median {median(values):.4f}, worst {worst:.4f}")
     means = [row["mean_rollouts"] for row in rows if row["mean_rollouts"]]
     print(f"mean rollouts: median {median(means):.2f}, worst {max(means):.2f}")
     keep("addition", {"rows": rows, "successes": successes})

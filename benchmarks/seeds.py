@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ RESULTS = Path(__file__).parent / "results"
 STUDIES = Path(__file__).parents[1] / "studies"
 
 
-def run_seed(study: dict[str, Any] | str, seed: int) -> dict[str, Any]:
+Inspect = Callable[[Path], Any]
+"""What else to read from a study's folder before it is gone; a function of a module, as processes send it by name."""
+
+
+def run_seed(study: dict[str, Any] | str, seed: int, inspect: Inspect | None = None) -> dict[str, Any]:
     """Run one study seed in this process on one thread; return its result, seconds and the lineages' measures."""
     import torch
 
@@ -32,16 +37,20 @@ def run_seed(study: dict[str, Any] | str, seed: int) -> dict[str, Any]:
         result = sp_search.run(content, seed=seed, driver="inprocess", output=Path(folder) / "study")
         seconds = time.monotonic() - started
         events = [entry["event"] for entry in read_ledger(result.folder) if "event" in entry]
+        inspected = None if inspect is None else inspect(result.folder)
     measured = [event for event in events if event["event"] == "measured"]
-    return {"seed": seed, "seconds": round(seconds, 1), "result": result.payload, "measured": measured}
+    row = {"seed": seed, "seconds": round(seconds, 1), "result": result.payload, "measured": measured}
+    return row | {"inspected": inspected}
 
 
-def run_seeds(study: dict[str, Any] | str, seeds: range, jobs: int | None = None) -> list[dict[str, Any]]:
+def run_seeds(
+    study: dict[str, Any] | str, seeds: range, jobs: int | None = None, inspect: Inspect | None = None
+) -> list[dict[str, Any]]:
     """Return `run_seed` for every seed, in order."""
     jobs = jobs or os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        return list(pool.map(run_seed, [study] * len(seeds), seeds))
+        return list(pool.map(run_seed, [study] * len(seeds), seeds, [inspect] * len(seeds)))
 
 
 def keep(name: str, rows: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -58,6 +59,30 @@ def test_annealing_goes_up_fast_down_slowly_and_up_slower() -> None:
 def test_growth_climbs_until_the_first_pass() -> None:
     result = simulate(RolloutGrowth(), Threshold(3), workers=2, seed=0)
     assert visited(result) == [(1, "growing", "failed"), (2, "growing", "failed"), (3, "growing", "passed")]
+
+
+def test_growth_that_descends_finds_below_what_failed_on_the_way_up() -> None:
+    """A level that needs weights from above: it fails in its first visit and passes in a later one."""
+
+    class FromAbove(Threshold):
+        visits: ClassVar[dict[float, int]] = {}
+
+        def passes(self, budget: float, seed: int) -> bool:
+            self.visits[budget] = self.visits.get(budget, 0) + 1
+            return budget >= 4 or (budget == 3 and self.visits[budget] > 5)
+
+    result = simulate(RolloutGrowth(descend=True), FromAbove(3), workers=1, seed=0)
+    assert [(level, phase) for level, phase, _ in visited(result)][3:] == [
+        (4, "growing"), (3, "descending"), (2, "descending"),
+    ]  # fmt: skip
+    assert result.found_budget == 3
+
+
+@given(least=st.integers(1, 20), top=st.integers(1, 20), stride=st.integers(1, 5))
+@settings(max_examples=60, deadline=None)
+def test_growth_by_strides_that_descends_still_finds_the_least_level(least: int, top: int, stride: int) -> None:
+    result = simulate(RolloutGrowth(stride=stride, descend=True), Threshold(least, top), workers=2, seed=0)
+    assert result.found_budget == (least if least <= top else None)
 
 
 @pytest.mark.parametrize("kind", SCHEDULERS)
