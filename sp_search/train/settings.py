@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -35,6 +35,19 @@ class TrainSettings(BaseModel):
     )
     curriculum_loss: float = Field(
         0.1, gt=0, description="a lineage's share doubles when its own mean loss over a slice falls below this"
+    )
+    growth: Literal["zero", "split"] = Field(
+        "zero",
+        description="new units of a wider network: read by none yet, or copies of old ones that share their part",
+    )
+    growth_noise: float = Field(
+        0.0, ge=0, description="noise on all weights after a change of size, in shares of each parameter's RMS"
+    )
+    growth_optimiser: Literal["carry", "reset"] = Field(
+        "carry", description="whether Adam's moments go along through a change of size"
+    )
+    shrink: Literal["saliency", "slice"] = Field(
+        "saliency", description="units that a narrower network keeps: those that matter most, or the first"
     )
     evaluate_every: int = Field(50, ge=1, description="optimiser steps in a slice; validation follows each")
     screening: int = Field(512, ge=1, description="validation examples that rule out a clearly worse lineage")

@@ -18,6 +18,7 @@ from sp_search.plugins import find
 from sp_search.pricing import HaltingRule
 from sp_search.program import Program, ProgramModel
 from sp_search.records import Assignment, Measured, RunnerState
+from sp_search.train.growth import inherit
 from sp_search.train.job import Job
 from sp_search.train.measure import measure_lineage
 from sp_search.train.population import Layout, Population, flatten, train_step
@@ -70,7 +71,7 @@ class NeuralRunner:
         weights_RP = torch.stack([flatten(self._build(job.spec, job.exits, seed)) for seed in assignment.seeds])
         population = Population.fresh(weights_RP)
         if inherited is not None:
-            population = _inherit(job.layout, population, assignment.lineages, inherited)
+            population = self._inherit(job, population, inherited)
         count = len(assignment.lineages)
         parameters = [[name, list(shape)] for name, shape in zip(job.layout.names, job.layout.shapes, strict=True)]
         meta = {
@@ -125,11 +126,13 @@ class NeuralRunner:
         return Program(job.model.eval(), rule, job.exits)
 
     def spec_of(self, assignment: Assignment) -> ModelSpec:
-        """Return the model part of an assignment: the base with the member's fields over it."""
+        """Return the model part of an assignment: the base with the member's fields, then the budget's, over it."""
         config = assignment.config
         if config.get("kind", self.model.kind_name()) != self.model.kind_name():
-            return find("models", config["kind"])(**config)  # type: ignore[return-value]
-        return type(self.model)(**{**self.model.model_dump(), **config})
+            part: ModelSpec = find("models", config["kind"])(**config)  # type: ignore[assignment]
+        else:
+            part = type(self.model)(**{**self.model.model_dump(), **config})
+        return part.at(assignment.budget.axis)
 
     def _job(self, assignment: Assignment, *, fresh: bool) -> Job:
         spec = self.spec_of(assignment)
@@ -151,6 +154,16 @@ class NeuralRunner:
 
     def _build(self, spec: ModelSpec, exits: int, seed: int) -> ProgramModel:
         return assembly.build(spec, self.prior, self.task.shape(), exits, Generator().manual_seed(seed))
+
+    def _inherit(self, job: Job, fresh: Population, inherited: RunnerState) -> Population:
+        """Return `fresh` with what its lineages had at their level before, which may be of another width or depth."""
+
+        def generator_of(lineage: int) -> Generator:
+            return Generator().manual_seed(job.seed(lineage, "growth"))
+
+        units = job.spec.unit_layout(self.task.shape(), job.exits, halting=self.prior.uses_halting())
+        lineages = job.assignment.lineages
+        return inherit(job.layout, fresh, lineages, inherited, units, job.settings, generator_of)
 
     def _remembered(self, assignment: Assignment, inherited: RunnerState | None) -> dict[str, list[float]]:
         """Return what the prior remembers of each lineage; an inherited lineage goes on from what it had."""
@@ -229,19 +242,3 @@ def _train_slice(job: Job, state: RunnerState, live: list[int]) -> _Slice:
     finite_R = population.weights_RP.isfinite().all(1)
     mean_loss = torch.where(finite_R, total_R / steps, torch.nan).tolist()
     return _Slice(population, flops, mean_loss, {name: value_R.tolist() for name, value_R in remembered.items()})
-
-
-def _inherit(layout: Layout, fresh: Population, lineages: list[int], inherited: RunnerState) -> Population:
-    """Return `fresh` with weights, moments and counts of `inherited` wherever lineage, name and shape agree."""
-    before = inherited.meta["lineages"]
-    names, shapes = zip(*inherited.meta["parameters"], strict=True)
-    old = Layout(names, tuple(tuple(shape) for shape in shapes))
-    rows = [(row, before.index(lineage)) for row, lineage in enumerate(lineages) if lineage in before]
-    arrays = {key: array.clone() for key, array in fresh.arrays().items()}
-    for key, array in arrays.items():
-        source = old.split(inherited.arrays[key])
-        for name, part in layout.split(array).items():
-            if name in source and source[name].shape[1:] == part.shape[1:]:
-                for row, row_before in rows:
-                    part[row] = source[name][row_before]
-    return Population(**arrays)
