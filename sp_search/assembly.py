@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sp_search.models.base import ModelSpec
+from sp_search.plugins import find
+from sp_search.priors.base import SpeedPrior
 
 if TYPE_CHECKING:
     from torch import Generator
 
-    from sp_search.models.base import ModelSpec
     from sp_search.pricing import Prices
-    from sp_search.priors.base import SpeedPrior
     from sp_search.program import ProgramModel
     from sp_search.tasks.base import Shape
+
+
+class Parts(NamedTuple):
+    """What a member trains: its model and its prior."""
+
+    model: ModelSpec
+    prior: SpeedPrior
+
+
+def parts_of(model: ModelSpec, prior: SpeedPrior, config: dict[str, Any]) -> Parts:
+    """Return a member's parts: the study's, with the member's fields over them.
+
+    `config` holds fields of the model, and under `prior` fields of the prior; it may name another `kind` of model.
+    """
+    own = {key: value for key, value in config.items() if key != "prior"}
+    if own.get("kind", model.kind_name()) != model.kind_name():
+        built = find("models", own["kind"]).model_validate(own)
+    else:
+        built = type(model).model_validate(model.model_dump() | own)
+    assert isinstance(built, ModelSpec)
+    return Parts(built, type(prior).model_validate(prior.model_dump() | config.get("prior", {})))
 
 
 def build(model: ModelSpec, prior: SpeedPrior, shape: Shape, exits: int, generator: Generator) -> ProgramModel:
@@ -19,8 +42,8 @@ def build(model: ModelSpec, prior: SpeedPrior, shape: Shape, exits: int, generat
     network = model.build(shape, exits, halting=prior.uses_halting(), generator=generator)
     alone = network.price_list
 
-    def price_list(positions: int, exits: int) -> Prices:
-        return prior.priced(alone(positions, exits), shape._replace(positions=positions), exits)
+    def price_list(positions: int, unrolled: int) -> Prices:
+        return prior.priced(alone(positions, unrolled), shape._replace(positions=positions), exits)
 
     network = prior.attach(network, shape, exits, generator)
     network.price_list = price_list

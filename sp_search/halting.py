@@ -41,6 +41,9 @@ def score(rule: HaltingRule, seen: Tensor, memory: Memory, index: int) -> tuple[
         memory: of the exit before; empty before the first.
         index: of the exit.
     """
+    if rule.kind == "accumulated":
+        sum_B = (memory[0] if memory else torch.zeros_like(seen)) + seen.sigmoid()
+        return sum_B, (sum_B,)
     if rule.reads == "halt":
         hazard_B = (memory[0] if memory else torch.zeros_like(seen)) - functional.logsigmoid(-seen)
         return hazard_B, (hazard_B,)

@@ -11,7 +11,16 @@ from math import ceil, inf, log, log1p, log2
 from typing import Literal, NamedTuple
 
 RuleKind = Literal[
-    "last", "quantile", "sample", "prediction", "confidence", "entropy", "margin", "patience", "stability"
+    "last",
+    "quantile",
+    "sample",
+    "accumulated",
+    "prediction",
+    "confidence",
+    "entropy",
+    "margin",
+    "patience",
+    "stability",
 ]
 Reads = Literal["nothing", "halt", "prediction", "answer"]
 
@@ -39,6 +48,7 @@ class HaltingRule:
     - `last`: at exit N (reads nothing).
     - `quantile`: cumulative halting probability >= threshold (reads the halting unit).
     - `sample`: halts at every exit with the unit's own probability, drawn from `seed` (PonderNet, 2107.05407).
+    - `accumulated`: the halting rates sum to >= threshold (ACT, 1603.08983).
     - `prediction`: a separate predictor says before the first step that n exits suffice with probability >= threshold.
     - `confidence`: the least confident position has a largest softmax >= threshold.
     - `entropy`: the largest entropy over positions is <= (1 - threshold) log V (BranchyNet, 1709.01686).
@@ -55,7 +65,7 @@ class HaltingRule:
     def reads(self) -> Reads:
         """What the rule computes at every exit (`prediction`: once, before the first step)."""
         readings: dict[RuleKind, Reads] = {"last": "nothing", "prediction": "prediction"}
-        return "halt" if self.kind in ("quantile", "sample") else readings.get(self.kind, "answer")
+        return "halt" if self.kind in ("quantile", "sample", "accumulated") else readings.get(self.kind, "answer")
 
     def level(self, classes: int) -> float:
         """Return the score at which it halts, in the units of `halting.score` (V = `classes`)."""
@@ -91,6 +101,7 @@ def rule_flops(rule: HaltingRule, answers: int, classes: int) -> float:
         "last": (0, 0, 0),
         "quantile": (0, 0, 4),  # negate, log-sigmoid, subtract, compare
         "sample": (0, 0, 4),
+        "accumulated": (0, 0, 3),  # sigmoid, add, compare
         "prediction": (0, 0, 1),
         "confidence": (6, 1, 1),  # softmax, largest; least over positions; compare
         "entropy": (8, 1, 1),  # log-softmax, exp, product, sum

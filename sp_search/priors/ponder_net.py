@@ -1,10 +1,9 @@
 """Part `ponder_net`: task loss under the halting distribution, a geometric prior over exits, and a price on rollouts.
 
-PonderNet (2107.05407, equation 3) with three changes. The geometric prior is renormalised over 1..N, so that zero KL is
-reachable and halting later never looks cheaper (a remainder on N would be a bump). `price` weighs the mean
-number of rollouts: KL alone also pulls the steps up towards 1 / rate, a speed prior needs a one-sided term. Training
-first warms up on all exits alike; then halting and price act at full strength at once: a price that is ramped up from
-zero finds the halting unit saturated at "later is safer" and has no gradient left (measured).
+PonderNet (2107.05407, equation 3) with two changes beside the warm-up of `pondering`. The geometric prior is
+renormalised over 1..N, so that zero KL is reachable and halting later never looks cheaper (a remainder on N would be a
+bump). `price` weighs the mean number of rollouts: KL alone also pulls the steps up towards 1 / rate, and a speed prior
+needs a one-sided term.
 """
 
 from __future__ import annotations
@@ -13,12 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from sp_search.pricing import HaltingRule
-from sp_search.priors.base import SpeedPrior
+from sp_search.priors.pondering import Pondering, mean_over_exits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from sp_search.program import Exits
@@ -39,56 +35,15 @@ def kl_to_geometric(log_p_NB: Tensor, rate: float) -> Tensor:
     return kl_B
 
 
-class PonderNet(SpeedPrior):
+class PonderNet(Pondering):
     """L = task * (sum_n p_n L_n + supervision * mean_n L_n) + beta * KL(p || geometric) + price * E[n]."""
 
     kind: Literal["ponder_net"] = "ponder_net"
     beta: float = Field(0.1, ge=0, description="weight of the KL to the geometric prior")
     rate: float = Field(0.4, gt=0, lt=1, description="lambda_p: the geometric prior's chance to halt at each rollout")
     price: float = Field(0.1, ge=0, description="weight on the mean number of rollouts (exits)")
-    task: float = Field(5.0, gt=0, description="weight of the task loss once halting trains")
-    supervision: float = Field(0.3, ge=0, description="weight of the plain mean over all exits, relative to the task's")
-    warmup: float = Field(0.4, ge=0, lt=1, description="share of train_steps that trains all exits, without halting")
 
-    def uses_halting(self) -> bool:
-        """Return True."""
-        return True
-
-    def warmup_share(self) -> float:
-        """Return `warmup`."""
-        return self.warmup
-
-    def rule(self) -> HaltingRule:
-        """Return: halt where the cumulative halting probability reaches one half."""
-        return HaltingRule("quantile", 0.5)
-
-    def train_defaults(self) -> dict[str, float | int]:
-        """Return the recipe measured on addition: smaller steps, warmed up, that decay once halting trains."""
-        return {"steps": 700, "learning_rate": 4e-3, "warmup_steps": 50, "decay_from": self.warmup, "decay_to": 0.1}
-
-    def halting(self, exits: Exits) -> Tensor:
-        """Return p_NB."""
-        return self._log_halting(exits).exp()
-
-    def loss(
-        self, exits: Exits, batch_loss: Callable[[Tensor], Tensor], state: dict[str, Any]
-    ) -> tuple[Tensor, dict[str, Any]]:
-        """Return the scalar loss; while `progress` is below `warmup` it is the mean task loss over all exits."""
-        import torch
-
-        loss_NB = torch.stack([batch_loss(logits_BTV) for logits_BTV in exits.logits_NBTV])
-        if state.get("progress", 1.0) < self.warmup:
-            return loss_NB.mean(), state
-        log_p_NB = self._log_halting(exits)
-        p_NB = log_p_NB.exp()
-        rollouts_N1 = torch.arange(1, len(p_NB) + 1, device=p_NB.device, dtype=p_NB.dtype)[:, None]
-        task_B = (p_NB * loss_NB).sum(0) + self.supervision * loss_NB.mean(0)
-        speed_B = self.beta * kl_to_geometric(log_p_NB, self.rate) + self.price * (p_NB * rollouts_N1).sum(0)
-        return (self.task * task_B + speed_B).mean(), state
-
-    def _log_halting(self, exits: Exits) -> Tensor:
-        from sp_search.program import halting_log_probabilities
-
-        if exits.halt_NB is None:
-            raise ValueError("ponder_net needs a model that is built with halting=True")
-        return halting_log_probabilities(exits.halt_NB)
+    def speed(self, log_p_NB: Tensor, exits: Exits, state: dict[str, Any]) -> Tensor:
+        """Return beta * KL + price * E[n]."""
+        steps_B = mean_over_exits(log_p_NB, range(1, len(log_p_NB) + 1))
+        return self.beta * kl_to_geometric(log_p_NB, self.rate) + self.price * steps_B

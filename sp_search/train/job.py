@@ -58,7 +58,8 @@ class Job:
 
     def progress(self, step: int) -> float:
         """Return the share of the recipe that is done after `step` optimiser steps."""
-        begun = 0.0 if self.fresh else self.prior.warmup_share()
+        again = self.fresh or not self.prior.trains_program(1.0)  # a program that freezes has to learn this level first
+        begun = 0.0 if again else self.prior.warmup_share()
         return begun + (1.0 - begun) * step / self.settings.steps
 
     def _warmed_up(self, step: int) -> bool:
@@ -113,7 +114,7 @@ class Job:
     def burn_ins(self, first: int, steps: int) -> list[int]:
         """Return for each step how many rollouts, 1..2N-1 or none, run first without gradient, common to all replicas.
 
-        With halting it belongs to the warm-up alone: a halting distribution counts rollouts from the start.
+        With halting it belongs to the warm-up alone: what halts, or predicts it, counts rollouts from the start.
         """
         if self.exits == 1 or not self.model.shares_weights:
             return [0] * steps
@@ -121,7 +122,7 @@ class Job:
         drawn = (torch.rand(steps, generator=generator) < self.settings.burn_in).tolist()
         lengths = torch.randint(1, 2 * self.exits, (steps,), generator=generator).tolist()
         return [
-            length if on and not self.trains_halting(first + index) else 0
+            length if on and not (self.trains_halting(first + index) or self.trains_predictor(first + index)) else 0
             for index, (on, length) in enumerate(zip(drawn, lengths, strict=True))
         ]
 

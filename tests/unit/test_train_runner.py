@@ -8,7 +8,7 @@ import torch
 
 from sp_search.models.exit_mlp import ExitMlp
 from sp_search.models.recall_conv import RecallConv
-from sp_search.priors.deep_supervision import DeepSupervision
+from sp_search.priors.early_exit import EarlyExit
 from sp_search.priors.none import NoPrior
 from sp_search.priors.ponder_net import PonderNet
 from sp_search.records import Assignment, Budget, RunnerState
@@ -235,7 +235,7 @@ def test_the_step_size_rises_and_falls(step, expected):
 
 
 def test_a_mean_budget_calibrates_the_confidence_of_heads_that_were_trained_alike():
-    run = runner(prior=DeepSupervision())
+    run = runner(prior=EarlyExit(weights="uniform"))
     _, measured = finish(run, assignment(kind="mean", cap=2.0, axis={"rollouts": 3}, milestone=0.8))
     reached = [lineage for lineage in measured.lineages if lineage.ended == "reached"]
     assert reached

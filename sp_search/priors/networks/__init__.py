@@ -1,0 +1,1 @@
+"""The priors' own networks. They import torch alone: an exported program carries their file."""
