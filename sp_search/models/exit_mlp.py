@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from sp_search.models.base import ModelSpec, linear_flops
-from sp_search.models.units import UnitLayout, affine
+from sp_search.models.units import JUST_OPEN, UnitLayout, affine, as_before
 from sp_search.pricing import Prices
 
 if TYPE_CHECKING:
@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 
     from sp_search.program import ProgramModel
     from sp_search.tasks.base import Shape
-
-
-JUST_OPEN = 1e-7
-"""The bias of a block that is to add nothing yet: at 0 exactly its relu would be closed, and would never learn."""
 
 
 class ExitMlp(ModelSpec):
@@ -49,8 +45,7 @@ class ExitMlp(ModelSpec):
         answers = {"heads": shape.answers * shape.classes} | ({"halt_units": 1} if halting else {})
         for name, size in answers.items():
             for index in range(exits):
-                before = tuple(f"{name}.{index - 1}.{part}" for part in ("weight", "bias")) if index else ()
-                layout |= affine(f"{name}.{index}", size, "stream", begins=before)
+                layout |= affine(f"{name}.{index}", size, "stream", begins=as_before(name, index))
         return layout
 
     def build(self, shape: Shape, exits: int, *, halting: bool, generator: Generator) -> ProgramModel:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+JUST_OPEN = 1e-7
+"""The bias of a relu block that is to add nothing yet: at 0 exactly it would be closed, and would never learn."""
+
 Segment = int | str
 """A run of rows or columns: a number of them that no width changes, or the name of a group of `width` units.
 
@@ -40,6 +43,11 @@ def affine(name: str, writes: Segment, *reads: Segment, begins: tuple[float | st
     """Return the wiring of an affine map `name`.weight, `name`.bias; `begins` is the weight's and the bias's."""
     weight, bias = begins or (None, None)
     return {f"{name}.weight": Wiring((writes,), reads, weight), f"{name}.bias": Wiring((writes,), None, bias)}
+
+
+def as_before(name: str, index: int) -> tuple[str, str] | tuple[()]:
+    """Return how part `name`.`index` of an exit begins: as a copy of that of the exit before, if there is one."""
+    return (f"{name}.{index - 1}.weight", f"{name}.{index - 1}.bias") if index else ()
 
 
 def groups(layout: UnitLayout) -> list[str]:
