@@ -6,7 +6,9 @@ the operations that really run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, inf, log, log1p, log2
 from typing import Literal, NamedTuple
 
@@ -140,3 +142,11 @@ def cumulative_flops(prices: Prices, rule: HaltingRule) -> tuple[float, ...]:
             spent = answered
         totals.append(answered)
     return tuple(totals)
+
+
+def largest_gap(flops_N: Sequence[float]) -> float:
+    """Return the largest factor between a cumulative cost and the next: how far a budget must jump at the most.
+
+    Early exits make smaller jumps than a choice among networks does; 1 where there is one cost only.
+    """
+    return max((after / before for before, after in pairwise(flops_N)), default=1.0)

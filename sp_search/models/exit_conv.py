@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from sp_search.models.base import ModelSpec, linear_flops
+from sp_search.models.units import JUST_OPEN, UnitLayout, affine, as_before
 from sp_search.pricing import Prices
 
 if TYPE_CHECKING:
@@ -33,14 +34,28 @@ class ExitConv(ModelSpec):
     )
 
     def axes(self) -> tuple[str, ...]:
-        """Return `depth`, counted in exits."""
-        return ("depth",)
+        """Return `depth`, counted in exits, and `width`."""
+        return ("depth", "width")
 
     def realise(self, axis: str, cap: float) -> int | None:
-        """Return the number of exits within `cap`, or None when this network has no exit that deep (or none at all)."""
+        """Return the exits or units within `cap`, or None when this network has no exit that deep (or none at all)."""
         self._check_axis(axis)
-        exits = int(cap)
-        return exits if 1 <= exits <= self.depth else None
+        value = int(cap)
+        return value if value >= 1 and (axis == "width" or value <= self.depth) else None
+
+    def unit_layout(self, shape: Shape, exits: int, *, halting: bool) -> UnitLayout:
+        """Return the layout: one stream of units to which a new block adds nothing yet, with its exit as before."""
+        window = ("stream",) * self.kernel**shape.dimensions
+        answer = shape.classes * (shape.answers if self.readout == "mean" else 1)
+        layout = affine("embed", "stream", shape.channels)
+        for index in range(exits):
+            layout |= affine(f"blocks.{index}", "stream", *window, begins=(0.0, JUST_OPEN))
+            layout |= affine(f"heads.{index}", answer, "stream", begins=as_before("heads", index))
+            if halting:
+                features, unit = f"halt_features.{index}", f"halt_units.{index}"
+                layout |= affine(features, features, "stream", begins=as_before("halt_features", index))
+                layout |= affine(unit, 1, features, begins=as_before("halt_units", index))
+        return layout
 
     def refuses(self, shape: Shape) -> str | None:
         """Refuse answers that are neither one nor one a position, unless they are read from the mean; and even squares.
@@ -106,7 +121,7 @@ class ExitConv(ModelSpec):
     def parameters(self, shape: Shape, exits: int, *, halting: bool) -> int:
         """Return the number of parameters of the first `exits` exits."""
         width = self.width
-        block = (self.kernel**shape.dimensions * width + 1) * width
+        block: int = (self.kernel**shape.dimensions * width + 1) * width
         head = (width + 1) * shape.classes * (shape.answers if self.readout == "mean" else 1)
         halt = (width + 1) * width + width + 1 if halting else 0
         return (shape.channels + 1) * width + exits * (block + head + halt)

@@ -1,4 +1,4 @@
-"""Graded depth: follow a run of steps back to the value that was written before it. Hard inputs are rare, and need depth.
+"""Graded depth: follow a run of steps back to the bit that was written before it. Hard inputs are rare, and need depth.
 
 Every position either writes a bit or changes the bit of the position before it (keep or flip); the one answer is the
 bit at the last position. It depends on a fair coin L positions back, so a local program that sees less than L positions
@@ -78,7 +78,7 @@ class GradedDepth(Task):
         return (self.positions - 1 - torch.where(writes_BT, position_T, -1).amax(1)).to(batch.x_BTC.dtype)
 
     def minimal_rollouts(self, batch: Batch, reach: int) -> Tensor:
-        """Return ceil(L / reach): with fewer steps the last position has not seen the coin, and is right half the time."""
+        """Return ceil(L / reach): with fewer steps the last position has not seen the coin, right half the time."""
         return (self.difficulty(batch).long() + reach - 1) // reach
 
     def accuracy_cap(self, distribution: str, reach: int, rollouts: int) -> float:

@@ -1,6 +1,6 @@
 """Convolutions with weights of their own at every block, an exit after each (1709.01686; residual blocks: 1512.03385).
 
-A small convolution is written as shift + Linear: faster than a convolution under vmap, and the same on lines and squares.
+A small convolution is written as shift + Linear: faster than a convolution under vmap, one form for lines and squares.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ def windows(x_BTD: Tensor, kernel: int, *, causal: bool, dimensions: int) -> Ten
     if dimensions == 1:
         padded = nn.functional.pad(x_BTD, (0, 0, before, after))
         return torch.cat([padded[:, shift : shift + x_BTD.shape[1]] for shift in range(kernel)], dim=-1)
-    side = round(x_BTD.shape[1] ** 0.5)
-    padded = nn.functional.pad(x_BTD.unflatten(1, (side, side)), (0, 0, before, after, before, after))
+    examples, positions, width = x_BTD.shape
+    side = round(positions**0.5)
+    padded = nn.functional.pad(x_BTD.reshape(examples, side, side, width), (0, 0, before, after, before, after))
     seen = [padded[:, row : row + side, column : column + side] for row, column in product(range(kernel), repeat=2)]
     return torch.cat(seen, dim=-1).flatten(1, 2)
 
@@ -99,7 +100,7 @@ class ExitConvNetwork(ProgramModel):
     def answer(self, state: State, exit_index: int) -> Tensor:
         """Return logits_BTV of this exit's own head."""
         logits: Tensor = self.heads[exit_index - 1](self._read(state))
-        return logits if self.readout == "position" else logits.squeeze(1).unflatten(-1, (self.answers, -1))
+        return logits if self.readout == "position" else logits.reshape(len(logits), self.answers, -1)
 
     def reach(self) -> int | None:
         """Return the positions that information moves per block, or None where the readout sees them all."""
