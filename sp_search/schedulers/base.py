@@ -61,17 +61,21 @@ class Resolved(Record):
 class BudgetScheduler(Plugin):
     """Base of every budget scheduler: which budget moves (`axis`, `budget`) over which ladder of caps.
 
-    The ladder runs from `start` to `stop` by `resolution`, in rollouts; other axes take the prices of the models.
+    The ladder runs from `start` to `stop`: by `resolution` in rollouts, by `factor` in width, whose levels are then the
+    prices of the members at these widths; along depth it has every price of the members.
     """
 
-    axis: str = Field("rollouts", description="what realises a budget in the model: rollouts, depth")
+    axis: str = Field("rollouts", description="what realises a budget in the model: rollouts, depth, width")
     budget: BudgetKind = Field("max", description="max caps every input, mean caps the average executed compute")
-    start: float = Field(1.0, gt=0, description="least cap of the ladder (axis rollouts)")
+    start: float = Field(1.0, gt=0, description="least rollouts or width of the ladder")
     stop: float = Field(
-        16.0, gt=0, description="largest cap of the ladder (axis rollouts; a mean budget has `exits` at most)"
+        16.0, gt=0, description="largest rollouts or width of the ladder (rollouts of a mean budget: `exits` at most)"
     )
     resolution: float = Field(1.0, gt=0, description="distance between neighbouring caps (axis rollouts)")
-    exits: int = Field(8, ge=1, description="rollouts available to a program under a mean budget")
+    factor: float = Field(1.5, gt=1, description="ratio of neighbouring widths (axis width)")
+    exits: int = Field(
+        8, ge=1, description="rollouts of a program under a mean budget; rollouts, or exits at most, along axis width"
+    )
 
     def next_visit(self, history: list[LevelOutcome], space: LevelSpace, floor: int) -> Visit | Resolved:
         """Decide from the closed visits of one milestone.
