@@ -18,7 +18,9 @@ ROWS = [
     {"tasks", "models", "priors", "schedulers", "selection"},
     {"assembly"},
     {"train", "exact"},
-    {"audits"},
+    {"audits", "risk"},
+    {"sections"},
+    {"refusals"},
     {"study", "ledger"},
     {"plan", "search", "store"},
     {"folder", "limits", "result", "rows"},
@@ -34,6 +36,7 @@ ROOMS = {
     "optuna": "tune/search.py",
     "mlflow": "tracking/",
     "matplotlib": "report/",
+    "mapie": "risk.py",
     "ruamel": "yaml_strict.py",
     "cyclopts": "cli.py",
 }
