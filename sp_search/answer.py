@@ -58,6 +58,7 @@ def remeasure(
     described = {
         "model": study.model.kind_name(),
         **runner.spec_of(assignment).model_dump(mode="json"),
+        "prior": runner.prior_of(assignment).model_dump(mode="json"),
         "member": selection.member,
         "lineage": selection.lineage,
         "seed": found.seed,
@@ -82,7 +83,7 @@ def _reports(study: Study, program: Program) -> dict[str, Any]:
             continue
         seed = derive_seed(study.seed, "report", distribution)
         if distribution == "longer":
-            if not program.model.shares_weights:
+            if not (program.model.shares_weights and program.model.any_length):
                 continue
             count = extrapolate(program, study.task.shape().positions, study.task, distribution, REPORT_EXAMPLES, seed)
             rule = "rollouts in proportion to length"

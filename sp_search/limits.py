@@ -53,7 +53,6 @@ def repeated_flops(study: Study, plan: Plan, entries: list[dict[str, Any]]) -> f
         for action in entry["actions"]:
             if "assignment" in action:
                 at = action["assignment"]
-                model = study.member_models()[at["member"]]
-                settings = study.train_settings(model)
+                settings = study.train_settings(study.member_parts()[at["member"]])
                 repeated += per_level[at["member"], at["level"]] * min(1.0, settings.evaluate_every / settings.steps)
     return repeated

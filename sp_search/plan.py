@@ -9,6 +9,7 @@ from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 from sp_search import assembly
+from sp_search.assembly import Parts
 from sp_search.errors import StudyError
 from sp_search.levels import Terms
 from sp_search.models.base import ModelSpec
@@ -52,15 +53,15 @@ def plan_study(study: Study) -> Plan:
         StudyError: no member fits any level.
     """
     scheduler: BudgetScheduler = study.scheduler
-    models = study.member_models()
-    space = _ladder(study, scheduler, models)
+    parts = study.member_parts()
+    space = _ladder(study, scheduler, parts)
     members = [
         Member(
             member=index,
             config=study.population.members[index],
-            budgets=[_realise(scheduler, space, study, model, cap) for cap in space.caps],
+            budgets=[_realise(scheduler, space, study, own, cap) for cap in space.caps],
         )
-        for index, model in enumerate(models)
+        for index, own in enumerate(parts)
     ]
     population = Population(members=members, replicas=study.population.replicas)
     terms = Terms(
@@ -70,8 +71,8 @@ def plan_study(study: Study) -> Plan:
         false_negative=study.verdict.false_negative,
     )
     rows = [
-        _price(study, model, member, space, level)
-        for model, member in zip(models, members, strict=True)
+        _price(study, own, member, space, level)
+        for own, member in zip(parts, members, strict=True)
         for level in range(len(space.caps))
     ]
     if all(row.axis_value is None for row in rows):
@@ -87,7 +88,7 @@ def build_runner(study: Study, device: str = "cpu") -> LevelRunner:
         task=study.task,
         model=study.model,
         prior=study.prior,
-        settings=study.train_settings(study.model),
+        settings=study.train,
         gates=study.selection.gates,
         verification_n=study.selection.n,
         confidence=study.selection.confidence,
@@ -96,57 +97,78 @@ def build_runner(study: Study, device: str = "cpu") -> LevelRunner:
     )
 
 
-def _flops(study: Study, model: ModelSpec, exits: int) -> float:
-    """Return the most FLOPs per example of a program with that many exits."""
-    prices = assembly.prices(model, study.prior, study.task.shape(), exits)
-    return max(cumulative_flops(prices, study.prior.rule()))
+def _realised(parts: Parts, axis: dict[str, int]) -> tuple[Parts, int]:
+    """Return a member's parts with the values of a budget's axes, and how many exits it has."""
+    return parts._replace(model=parts.model.at(axis)), axis[parts.model.exits_axis()]
 
 
-def _ladder(study: Study, scheduler: BudgetScheduler, models: list[ModelSpec]) -> LevelSpace:
-    """Return the caps: a grid in rollouts, or for untied axes every price that some member can have."""
+def _flops(study: Study, parts: Parts, axis: dict[str, int]) -> float:
+    """Return the most FLOPs per example of a program with these values of its axes."""
+    own, exits = _realised(parts, axis)
+    return max(cumulative_flops(assembly.prices(*own, study.task.shape(), exits), own.prior.rule()))
+
+
+def _ladder(study: Study, scheduler: BudgetScheduler, parts: list[Parts]) -> LevelSpace:
+    """Return the caps: a grid in rollouts, or for other axes every price that some member can have."""
     if scheduler.axis == "rollouts":
         stop = scheduler.stop if scheduler.budget == "max" else min(scheduler.stop, scheduler.exits)
         count = int((stop - scheduler.start) / scheduler.resolution + 1e-9) + 1
         caps = [round(scheduler.start + index * scheduler.resolution, 9) for index in range(count)]
         return LevelSpace(kind=scheduler.budget, measure="rollouts", axis=scheduler.axis, caps=caps)
-    prices = {_flops(study, model, value) for model in models for value in _axis_values(model, scheduler.axis)}
+    prices = {_flops(study, own, axis) for own in parts for axis in _axis_values(scheduler, own.model)}
     return LevelSpace(kind=scheduler.budget, measure="flops", axis=scheduler.axis, caps=sorted(prices))
 
 
-def _axis_values(model: ModelSpec, axis: str) -> list[int]:
-    """Return the values of an untied axis, least first."""
-    values: list[int] = []
-    while (value := model.realise(axis, len(values) + 1)) is not None:
-        values.append(value)
-    return values
+def _axis_values(scheduler: BudgetScheduler, model: ModelSpec) -> list[dict[str, int]]:
+    """Return the values that the ladder has for a model along depth or width, least first.
+
+    A width comes with `scheduler.exits` rollouts, or with as many exits of those as the model has.
+    """
+    exits = model.exits_axis()
+    depths: list[int] = []
+    while exits == "depth" and (value := model.realise("depth", len(depths) + 1)) is not None:
+        depths.append(value)
+    if scheduler.axis == "depth":
+        return [{"depth": value} for value in depths]
+    most = model.realise("rollouts", scheduler.exits) if exits == "rollouts" else min(scheduler.exits, max(depths))
+    assert most is not None
+    return [{"width": width, exits: most} for width in widths(scheduler.start, scheduler.stop, scheduler.factor)]
 
 
-def _realise(
-    scheduler: BudgetScheduler, space: LevelSpace, study: Study, model: ModelSpec, cap: float
-) -> Budget | None:
-    """Return the budget as this model realises it, or None where it cannot fit."""
+def widths(start: float, stop: float, factor: float) -> list[int]:
+    """Return whole widths from `start` to `stop`, each at least one more than the last and about `factor` times it."""
+    found = [ceil(start)]
+    while found[-1] < int(stop):
+        found.append(min(int(stop), max(found[-1] + 1, round(found[-1] * factor))))
+    return found
+
+
+def _realise(scheduler: BudgetScheduler, space: LevelSpace, study: Study, parts: Parts, cap: float) -> Budget | None:
+    """Return the budget as this member realises it, or None where it cannot fit."""
     if space.measure == "rollouts":
-        value = model.realise(space.axis, scheduler.exits if space.kind == "mean" else cap)
+        value = parts.model.realise(space.axis, scheduler.exits if space.kind == "mean" else cap)
+        axis = None if value is None else {space.axis: value}
     else:
-        fitting = [v for v in _axis_values(model, space.axis) if _flops(study, model, v) <= cap * (1 + 1e-9)]
-        value = max(fitting, default=None) if space.kind == "max" else max(_axis_values(model, space.axis))
-    return None if value is None else Budget(kind=space.kind, measure=space.measure, cap=cap, axis={space.axis: value})
+        every = _axis_values(scheduler, parts.model)
+        fitting = [axis for axis in every if _flops(study, parts, axis) <= cap * (1 + 1e-9)]
+        axis = every[-1] if space.kind == "mean" else fitting[-1] if fitting else None
+    return None if axis is None else Budget(kind=space.kind, measure=space.measure, cap=cap, axis=axis)
 
 
-def _price(study: Study, model: ModelSpec, member: Member, space: LevelSpace, level: int) -> PlannedLevel:
+def _price(study: Study, parts: Parts, member: Member, space: LevelSpace, level: int) -> PlannedLevel:
     """Price one member at one level. A level that is given further lineages costs as much again each time."""
     budget = member.budgets[level]
     if budget is None:
         return PlannedLevel(member.member, level, space.caps[level], None, None, None)
-    exits = budget.axis[space.axis]
-    training = _training_flops(study, model, exits) * study.population.replicas
-    return PlannedLevel(member.member, level, budget.cap, exits, _flops(study, model, exits), training)
+    training = _training_flops(study, *_realised(parts, budget.axis)) * study.population.replicas
+    value, flops = budget.axis[space.axis], _flops(study, parts, budget.axis)
+    return PlannedLevel(member.member, level, budget.cap, value, flops, training)
 
 
-def _training_flops(study: Study, model: ModelSpec, exits: int) -> float:
+def _training_flops(study: Study, parts: Parts, exits: int) -> float:
     """Return the most training FLOPs of a lineage at a level: every step, the longest burn-in, a look each slice."""
-    settings, shape, halting = study.train_settings(model), study.task.shape(), study.prior.uses_halting()
-    prices = assembly.prices(model, study.prior, shape, exits)
+    settings, shape, halting = study.train_settings(parts), study.task.shape(), parts.prior.uses_halting()
+    prices = assembly.prices(*parts, shape, exits)
     forward = (
         prices.start
         + prices.predict
@@ -156,7 +178,7 @@ def _training_flops(study: Study, model: ModelSpec, exits: int) -> float:
     )
     loss = LOSS_FLOPS_PER_LOGIT * shape.answers * shape.classes * exits
     burn_in = (2 * exits - 1) * prices.step_N[0] if settings.burn_in else 0.0
-    optimiser = OPTIMISER_FLOPS_PER_PARAMETER * assembly.parameters(model, study.prior, shape, exits)
+    optimiser = OPTIMISER_FLOPS_PER_PARAMETER * assembly.parameters(*parts, shape, exits)
     steps = settings.steps * (settings.batch * (3.0 * (forward + loss) + burn_in) + optimiser)
     looks = ceil(settings.steps / settings.evaluate_every)
     examples = max(settings.validation, ENUMERATED_IN_TRAINING) + settings.screening

@@ -134,11 +134,13 @@ def _proven_low(study: Study, plan: Plan, milestone: float) -> float | None:
     The proofs are about local cells that answer at a fixed rollout; a halting unit that reads the whole input voids
     them.
     """
-    if plan.space.measure != "rollouts" or plan.space.kind != "max" or study.prior.rule().reads != "nothing":
+    members = study.member_parts()
+    halting = any(member.prior.rule().reads != "nothing" for member in members)
+    if plan.space.measure != "rollouts" or plan.space.kind != "max" or halting:
         return None
     least = []
-    for model in study.member_models():
-        reach = model.reach()
+    for member in members:
+        reach = member.model.reach()
         if reach is None:
             return None
         least.append(max(study.task.least_rollouts_for(gate, reach, milestone) for gate in study.selection.gates))

@@ -14,7 +14,6 @@ import torch
 from torch import Generator
 
 from sp_search import assembly
-from sp_search.plugins import find
 from sp_search.pricing import HaltingRule
 from sp_search.program import Program, ProgramModel
 from sp_search.records import Assignment, Measured, RunnerState
@@ -52,7 +51,7 @@ class NeuralRunner:
         Args:
             task: what is learnt; its first distribution is trained on.
             model: base of all members; an assignment's `config` overrides its fields (or names another kind).
-            prior: the speed prior of the loss.
+            prior: the speed prior of the loss; fields of it stand under `prior` in an assignment's `config`.
             settings: what the study sets; the rest comes from the recipes of the model and the prior.
             gates: distributions on which a program must be good enough.
             verification_n: examples of a verification draw where the support is too large to enumerate.
@@ -68,7 +67,9 @@ class NeuralRunner:
     def begin(self, assignment: Assignment, inherited: RunnerState | None) -> RunnerState:
         """Return the state before the first slice; lineages inherit weights and Adam moments by number and by name."""
         job = self._job(assignment, fresh=inherited is None)
-        weights_RP = torch.stack([flatten(self._build(job.spec, job.exits, seed)) for seed in assignment.seeds])
+        weights_RP = torch.stack(
+            [flatten(self._build(job.spec, job.prior, job.exits, seed)) for seed in assignment.seeds]
+        )
         population = Population.fresh(weights_RP)
         if inherited is not None:
             population = self._inherit(job, population, inherited)
@@ -83,7 +84,7 @@ class NeuralRunner:
             "train_steps": [0] * count,
             "share": [job.settings.curriculum if inherited is None else 1.0] * count,
             "remembered": self._remembered(assignment, inherited),
-            "threshold": [self.prior.rule().threshold] * count,
+            "threshold": [job.prior.rule().threshold] * count,
             "validation_accuracy": [None] * count,
             "training_flops": 0.0,
         }
@@ -122,29 +123,29 @@ class NeuralRunner:
         row = state.meta["lineages"].index(lineage)
         weights = job.layout.split(state.arrays["weights_RP"][row : row + 1])
         job.model.load_state_dict({name: part[0] for name, part in weights.items()})
-        rule = HaltingRule(self.prior.rule().kind, state.meta["threshold"][row])
+        rule = HaltingRule(job.prior.rule().kind, state.meta["threshold"][row])
         return Program(job.model.eval(), rule, job.exits)
 
     def spec_of(self, assignment: Assignment) -> ModelSpec:
         """Return the model part of an assignment: the base with the member's fields, then the budget's, over it."""
-        config = assignment.config
-        if config.get("kind", self.model.kind_name()) != self.model.kind_name():
-            part: ModelSpec = find("models", config["kind"])(**config)  # type: ignore[assignment]
-        else:
-            part = type(self.model)(**{**self.model.model_dump(), **config})
-        return part.at(assignment.budget.axis)
+        own = assembly.parts_of(self.model, self.prior, assignment.config)
+        return own.model.at(assignment.budget.axis)
+
+    def prior_of(self, assignment: Assignment) -> SpeedPrior:
+        """Return the prior part of an assignment: the study's with the member's fields over it."""
+        return assembly.parts_of(self.model, self.prior, assignment.config).prior
 
     def _job(self, assignment: Assignment, *, fresh: bool) -> Job:
-        spec = self.spec_of(assignment)
+        spec, prior = self.spec_of(assignment), self.prior_of(assignment)
         exits = assignment.budget.axis[spec.exits_axis()]
-        model = self._build(spec, exits, seed=0)
+        model = self._build(spec, prior, exits, seed=0)
         return Job(
             assignment=assignment,
             study_seed=self.study_seed,
             task=self.task,
             spec=spec,
-            prior=self.prior,
-            settings=self.settings.over(spec.train_defaults(), self.prior.train_defaults()),
+            prior=prior,
+            settings=self.settings.over(spec.train_defaults(), prior.train_defaults()),
             model=model.to(self.device),
             layout=Layout.of(model),
             exits=exits,
@@ -152,8 +153,8 @@ class NeuralRunner:
             device=self.device,
         )
 
-    def _build(self, spec: ModelSpec, exits: int, seed: int) -> ProgramModel:
-        return assembly.build(spec, self.prior, self.task.shape(), exits, Generator().manual_seed(seed))
+    def _build(self, spec: ModelSpec, prior: SpeedPrior, exits: int, seed: int) -> ProgramModel:
+        return assembly.build(spec, prior, self.task.shape(), exits, Generator().manual_seed(seed))
 
     def _inherit(self, job: Job, fresh: Population, inherited: RunnerState) -> Population:
         """Return `fresh` with what its lineages had at their level before, which may be of another width or depth."""
@@ -161,13 +162,15 @@ class NeuralRunner:
         def generator_of(lineage: int) -> Generator:
             return Generator().manual_seed(job.seed(lineage, "growth"))
 
-        units = job.spec.unit_layout(self.task.shape(), job.exits, halting=self.prior.uses_halting())
+        units = job.spec.unit_layout(self.task.shape(), job.exits, halting=job.prior.uses_halting())
         lineages = job.assignment.lineages
         return inherit(job.layout, fresh, lineages, inherited, units, job.settings, generator_of)
 
     def _remembered(self, assignment: Assignment, inherited: RunnerState | None) -> dict[str, list[float]]:
         """Return what the prior remembers of each lineage; an inherited lineage goes on from what it had."""
-        found = {name: [start] * len(assignment.lineages) for name, start in self.prior.remembers().items()}
+        found = {
+            name: [start] * len(assignment.lineages) for name, start in self.prior_of(assignment).remembers().items()
+        }
         for name, values in found.items():
             before = {} if inherited is None else inherited.meta.get("remembered", {})
             for row, lineage in enumerate(assignment.lineages):

@@ -96,21 +96,46 @@ def test_resolving_a_study_and_reading_it_again_changes_nothing(study):
     first = study(text)
     again = study(first.dump_yaml())
     assert again.resolved() == first.resolved()
-    assert again.member_models() == first.member_models()
-    assert [again.train_settings(one) for one in again.member_models()] == [
-        first.train_settings(one) for one in first.member_models()
+    assert again.member_parts() == first.member_parts()
+    assert [again.train_settings(one) for one in again.member_parts()] == [
+        first.train_settings(one) for one in first.member_parts()
     ]
     json.dumps(first.resolved(), allow_nan=False)
 
 
 def test_a_members_overrides_build_its_model(study):
-    models = study(GOOD + "population: {members: [{width: 12}, {kernel: 3}]}\n").member_models()
+    models = [one.model for one in study(GOOD + "population: {members: [{width: 12}, {kernel: 3}]}\n").member_parts()]
     assert [(one.width, one.kernel) for one in models] == [(12, 2), (8, 3)]
+
+
+def test_a_member_may_override_fields_of_the_prior_too(study, problems):
+    text = GOOD + "prior: {kind: ponder_net, beta: 0.2}\n"
+    members = "population: {members: [{}, {width: 9, prior: {price: 0.05, warmup: 0.2}}]}\n"
+    first, second = study(text + members).member_parts()
+    assert (first.model.width, first.prior.price, first.prior.beta) == (8, 0.1, 0.2)
+    assert (second.model.width, second.prior.price, second.prior.beta) == (9, 0.05, 0.2)
+    got = study(text + members)
+    assert [got.train_settings(one).decay_from for one in got.member_parts()] == [0.4, 0.2]
+    for config, expected in [
+        ("{prior: {prise: 1}}", "population.members.0.prior.prise: unknown key. Did you mean 'price'?"),
+        ("{prior: {price: -1}}", "population.members.0.prior.price: got -1"),
+        ("{prior: {kind: none}}", "population.members.0.prior.kind: got"),
+        ("{prior: 3}", "population.members.0.prior: got 3: it should map fields of prior ponder_net"),
+        ("{prior: {price: 0.1}}, {}", "population.members.1: the same configuration as member 0"),
+    ]:
+        found = problems(text + f"population: {{members: [{config}]}}\n")
+        assert found[0].startswith(f"study.yaml:6: {expected}")
+
+
+def test_a_model_that_cannot_be_built_for_the_task_is_refused_at_its_member(problems):
+    text = GOOD.replace("recall_conv, width: 8", "exit_conv, causal: false").replace("axis: rollouts", "axis: depth")
+    (found,) = problems(text + "population: {members: [{}, {kernel: 4}]}\n")
+    assert found.startswith("study.yaml:5: population.members.1: exit_conv with kernel 4 has no middle")
 
 
 def test_the_studys_own_recipe_wins_over_the_models(study):
     got = study(GOOD + "train: {steps: 7}\n")
-    settings = got.train_settings(got.model)
+    settings = got.train_settings(got.member_parts()[0])
     assert settings.steps == 7
     recipe = got.model.train_defaults()
     assert {key: getattr(settings, key) for key in recipe if key != "steps"} == {
@@ -176,6 +201,7 @@ train: {step: 3, steps: "7"}
         ("audits: [planted]", 'audits.0: got "planted": it should be a mapping with a kind'),
         ("selection: {gates: [longer]}", "selection.gates.0: 'longer' is a report, never a gate"),
         ("selection: {gates: [iid, idd]}", "selection.gates.1: task prefix_sums has no distribution 'idd'"),
+        ("selection: {stable_after_halt: 0}", "selection.stable_after_halt: got 0"),
         ("selection: {gates: [iid, iid]}", "selection.gates.1: 'iid' is listed twice"),
         ("population: {members: [{width: 8}, {}]}", "population.members.1: the same configuration as member 0"),
         ("population: {members: [{wdith: 8}]}", "population.members.0.wdith: unknown key. Did you mean 'width'?"),
@@ -249,7 +275,7 @@ def test_overrides_are_applied_before_validation_and_cited(problems, study):
 
 def test_an_axis_that_the_model_lacks_is_refused(problems):
     assert problems(GOOD.replace("axis: rollouts", "axis: depth"))[0].startswith(
-        "study.yaml:4: scheduler.axis: model recall_conv has no axis 'depth'. Known: rollouts."
+        "study.yaml:4: scheduler.axis: model recall_conv has no axis 'depth'."
     )
 
 

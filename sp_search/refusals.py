@@ -1,0 +1,185 @@
+"""What a study cannot ask for, although each of its fields is allowed: fields against each other and against proofs.
+
+Every function returns the words of a refusal, or nothing; `study.py` puts them at the field that they refuse.
+"""
+
+from __future__ import annotations
+
+from math import ceil, floor
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from sp_search.assembly import Parts, parts_of
+from sp_search.models.base import ModelSpec
+from sp_search.plugins import Plugin, suggest
+from sp_search.priors.base import SpeedPrior
+from sp_search.schedulers.base import BudgetScheduler
+from sp_search.sections import PopulationSettings, SelectionSettings
+from sp_search.selection import largest_certifiable
+from sp_search.strict import Problem, explained, show
+from sp_search.tasks.base import LARGEST_SUPPORT, Task
+from sp_search.train.settings import ENUMERATED_IN_TRAINING, TrainSettings
+
+MOST_LEVELS = 10_000
+REPORT_ONLY = ("longer",)
+
+
+class Asked(NamedTuple):
+    """The parts of a study that have been validated so far; None for one that was refused already."""
+
+    task: Task | None = None
+    model: ModelSpec | None = None
+    prior: SpeedPrior | None = None
+    scheduler: BudgetScheduler | None = None
+    population: PopulationSettings | None = None
+    train: TrainSettings | None = None
+    selection: SelectionSettings | None = None
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Asked:
+        """Return what `ValidationInfo.data` holds."""
+        return cls(**{name: data.get(name) for name in cls._fields})
+
+
+def ladder_problems(scheduler: BudgetScheduler) -> list[Problem]:
+    """Say what is wrong with the ladder of budgets by itself."""
+    start, stop, resolution = scheduler.start, scheduler.stop, scheduler.resolution
+    if start > stop:
+        return [(("start",), f"got {start:g}, above stop ({stop:g}): the ladder of budgets runs from start up to stop")]
+    if (stop - start) / resolution > MOST_LEVELS:
+        return [
+            (("resolution",), f"got {resolution:g}: from {start:g} to {stop:g} are more than {MOST_LEVELS:,} levels")
+        ]
+    if scheduler.axis == "rollouts" and start < 1:
+        return [(("start",), f"got {start:g}: a program takes at least one rollout")]
+    return []
+
+
+def gate_refusal(gate: str, earlier: list[str], task: Task) -> str | None:
+    """Say why a distribution cannot be a gate, or return None."""
+    known = [name for name in task.distributions() if name not in REPORT_ONLY]
+    if gate in earlier:
+        return f"'{gate}' is listed twice: remove one"
+    if gate in REPORT_ONLY:
+        return f"'{gate}' is a report, never a gate: a program whose budget is capped cannot unroll further"
+    if gate not in known:
+        return f"task {task.kind_name()} has no distribution '{gate}'.{suggest(gate, known)} Known: {', '.join(known)}."
+    return None
+
+
+def scheduler_problems(scheduler: BudgetScheduler, model: ModelSpec | None, prior: SpeedPrior | None) -> list[Problem]:
+    """Say why a scheduler cannot move the budgets of this model under this prior."""
+    problems = ladder_problems(scheduler)
+    if model is not None and scheduler.axis not in model.axes():
+        near = suggest(scheduler.axis, list(model.axes()))
+        known = ", ".join(model.axes())
+        kind = model.kind_name()
+        problems.append((("axis",), f"model {kind} has no axis '{scheduler.axis}'.{near} Known: {known}."))
+    if prior is not None and scheduler.budget == "mean" and prior.rule().reads == "nothing":
+        message = f"a mean budget needs a program that halts by itself, and prior {prior.kind_name()} always runs"
+        problems.append((("budget",), f"{message} to the end: choose a prior that trains halting, or budget: max"))
+    return problems
+
+
+def member_problems(members: list[dict[str, Any]], task: Task | None, base: Parts) -> list[Problem]:
+    """Say which members are no configurations of the study's model and prior, do not fit the task, or come twice."""
+    problems: list[Problem] = []
+    seen: dict[Parts, int] = {}
+    for index, config in enumerate(members):
+        place = ("members", index)
+        found = _override_problems(base.model, {key: value for key, value in config.items() if key != "prior"})
+        own = config.get("prior", {})
+        if isinstance(own, dict):
+            found += [(("prior", *path), message) for path, message in _override_problems(base.prior, own)]
+        else:
+            found.append((("prior",), f"got {show(own)}: it should map fields of prior {base.prior.kind_name()}"))
+        if found:
+            problems += [((*place, *path), message) for path, message in found]
+            continue
+        member = parts_of(*base, config)
+        unfit = None if task is None else member.model.refuses(task.shape())
+        if unfit:
+            problems.append((place, unfit))
+        if member in seen:
+            problems.append((place, f"the same configuration as member {seen[member]}: remove one"))
+        seen.setdefault(member, index)
+    return problems
+
+
+def _override_problems(part: Plugin, overrides: dict[str, Any]) -> list[Problem]:
+    try:
+        explained(type(part), part.model_dump() | overrides, type(part).model_validate)
+    except ValidationError as error:
+        return [(one["loc"], one["msg"]) for one in error.errors()]
+    return []
+
+
+def stability_refusal(task: Task, selection: SelectionSettings) -> str | None:
+    """Say why the check on answers after the halt could never be passed, or return None."""
+    allowed, n = selection.stable_after_halt, _held_out(task, task.distributions()[0], selection)
+    if allowed is None or n is None:
+        return None
+    least = 1.0 - largest_certifiable(n, selection.confidence)
+    if allowed >= least:
+        return None
+    return f"got {allowed:g}: {n} held-out examples can show {ceil(least * 1e5) / 1e5:g} at least: raise selection.n"
+
+
+def milestone_refusal(milestone: float, asked: Asked) -> str | None:
+    """Say why no program of the study could be shown to meet a milestone, or return None."""
+    task, selection = asked.task, asked.selection
+    if task is None or selection is None:
+        return None
+    for gate in selection.gates:
+        n = _held_out(task, gate, selection)
+        largest = largest_certifiable(n, selection.confidence)
+        if milestone > largest:
+            most = floor(largest * 1e5) / 1e5
+            return f"got {milestone}: {n} held-out examples of '{gate}' can certify {most} at most"
+        least = _least_rollouts(milestone, gate, task, asked)
+        if asked.scheduler is not None and least > asked.scheduler.stop:
+            allowed = f"{asked.scheduler.stop:g}"
+            return f"got {milestone}: '{gate}' needs {least} rollouts (proven), and scheduler.stop allows {allowed}"
+    return _validation_refusal(milestone, task, selection, asked)
+
+
+def _validation_refusal(milestone: float, task: Task, selection: SelectionSettings, asked: Asked) -> str | None:
+    """Say why training could never see that the milestone is met: its validation bound stays below; else None."""
+    support = task.support_size(task.distributions()[0])
+    if asked.model is None or asked.prior is None or asked.train is None:
+        return None
+    if support is not None and support <= ENUMERATED_IN_TRAINING:
+        return None
+    settings = asked.train.over(asked.model.train_defaults(), asked.prior.train_defaults())
+    n = min(settings.validation, task.held_out("validation") or settings.validation)
+    largest = floor((1.0 - selection.confidence) ** (1.0 / n) * 1e5) / 1e5
+    if milestone <= largest:
+        return None
+    return f"got {milestone}: {n} validation examples can show {largest} at most: raise train.validation"
+
+
+def _held_out(task: Task, gate: str, selection: SelectionSettings) -> int | None:
+    """Return how many examples verify a gate, or None where all inputs are enumerated."""
+    support = task.support_size(gate)
+    if support is not None and support <= LARGEST_SUPPORT:
+        return None
+    held_out = task.held_out("verification")
+    return selection.n if held_out is None else min(selection.n, held_out)
+
+
+def _least_rollouts(milestone: float, gate: str, task: Task, asked: Asked) -> int:
+    """Return the rollouts below which a gate is proven out of reach for every member (0 where nothing is proven).
+
+    The proofs are about programs that answer at a fixed rollout under a max budget.
+    """
+    scheduler, prior, model, population = asked.scheduler, asked.prior, asked.model, asked.population
+    if scheduler is None or prior is None or model is None or population is None:
+        return 0
+    members = [parts_of(model, prior, config) for config in population.members]
+    fixed = all(member.prior.rule().reads == "nothing" for member in members)
+    if not fixed or (scheduler.axis, scheduler.budget) != ("rollouts", "max"):
+        return 0
+    reaches = [member.model.reach() for member in members]
+    known = [reach for reach in reaches if reach is not None]
+    return task.least_rollouts_for(gate, max(known), milestone) if len(known) == len(reaches) else 0

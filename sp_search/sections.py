@@ -1,0 +1,96 @@
+"""The sections of a study file that hold no part: population, selection, verdict, resources, limits, tracking."""
+
+from __future__ import annotations
+
+from math import ceil, log
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from sp_search.strict import Section, show
+
+TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
+
+
+class PopulationSettings(Section):
+    """Which configurations are searched, and how many seeds of each train together."""
+
+    members: list[dict[str, Any]] = Field(
+        [{}], min_length=1, description="fields of the model that a member overrides; `prior`: fields of the prior"
+    )
+    replicas: int = Field(5, ge=1, le=10_000, description="lineages (seeds) of every member that train together")
+
+
+class SelectionSettings(Section):
+    """What good enough means, and how sure it has to be."""
+
+    confidence: float = Field(0.99, gt=0, lt=1, description="of all the study's verification tests together")
+    gates: list[str] = Field(["iid"], min_length=1, description="distributions that a program must pass, all of them")
+    n: int = Field(8192, ge=1, le=10_000_000, description="examples of a verification draw that is not enumerated")
+    stable_after_halt: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="most right answers that may turn wrong at an exit after the halt; null: not asked",
+    )
+
+
+class VerdictSettings(Section):
+    """How much evidence a budget needs before it counts as failed."""
+
+    min_pass_rate: float = Field(0.5, ge=0.01, le=0.99, description="a level that passes at this rate is to be found")
+    false_negative: float = Field(0.05, ge=1e-6, le=0.5, description="chance to call such a level failed")
+
+    @property
+    def lineages_to_fail(self) -> int:
+        """Failures in a row that a level with the least pass rate shows with chance `false_negative` at most."""
+        return ceil(log(self.false_negative) / log(1.0 - self.min_pass_rate) - 1e-9)
+
+
+class Resources(Section):
+    """What one trial gets."""
+
+    cpu: float = Field(1.0, gt=0, le=4096, description="CPU cores of a trial")
+    gpu: float = Field(0.0, ge=0, le=1024, description="GPUs of a trial: a fraction below 1, or a whole number")
+
+    @field_validator("gpu")
+    @classmethod
+    def _whole_above_one(cls, gpu: float) -> float:
+        if gpu > 1 and gpu != int(gpu):
+            raise ValueError(f"got {gpu}: above 1 it should be a whole number, a trial cannot share several GPUs")
+        return gpu
+
+
+class Limits(Section):
+    """What ends a study early, with the best verified answer so far. Unset means no limit."""
+
+    seconds: float | None = Field(None, gt=0, description="wall time of the search")
+    search_flops: float | None = Field(None, gt=0, description="training and verification compute of the search")
+    trials: int | None = Field(None, ge=1, description="assignments that may be started")
+    concurrent: int | None = Field(None, ge=1, description="trials that run side by side")
+    failures: int | None = Field(10, ge=1, description="lost or failed trials before the study gives up (exit code 4)")
+
+
+class Tracking(Section):
+    """Where MLflow keeps the study."""
+
+    uri: str | None = Field("sqlite:///mlflow.db", max_length=2000, description="MLflow tracking store; null for none")
+
+    @field_validator("uri")
+    @classmethod
+    def _known_and_without_secrets(cls, uri: str | None) -> str | None:
+        if uri is None:
+            return None
+        parts = urlsplit(uri)
+        if not uri.isprintable() or parts.scheme.partition("+")[0] not in TRACKING_SCHEMES:
+            raise ValueError(f"got {show(parts.scheme or uri)}: it should begin with one of {_schemes()}")
+        if parts.password is not None:
+            raise ValueError("it holds a password: leave it out, and give MLFLOW_TRACKING_PASSWORD in the environment")
+        if parts.scheme in ("http", "https") and not parts.hostname:
+            raise ValueError(f"got {show(uri)}: it names no host, as in http://localhost:5000")
+        return uri
+
+
+def _schemes() -> str:
+    return ", ".join(f"{scheme}:" for scheme in TRACKING_SCHEMES)
