@@ -1,7 +1,7 @@
-"""What the search ledger charges for training is what the dispatcher counts: forward, backward, clip and Adam together.
+"""What the search ledger charges for training is what the dispatcher counts: forward, backward, clip and Adam.
 
-The price is an estimate: a backward pass counts as two forward passes, and the first layer of a small network needs only
-one (nothing asks for the gradient of the input). So it has to be near, not equal.
+The price is an estimate: a backward pass counts as two forward passes, and the first layer of a small network needs
+only one (nothing asks for the gradient of the input). So it has to be near, not equal.
 """
 
 import pytest
