@@ -37,7 +37,7 @@ class ModelSpec(Plugin):
 
     def at(self, axis: dict[str, int]) -> ModelSpec:
         """Return this model with the values that a budget gives to its axes; exits are built, not set."""
-        fields = {name: value for name, value in axis.items() if name != self.exits_axis()}
+        fields = {name: axis[name] for name in self.axes() if name in axis and name != self.exits_axis()}
         return type(self)(**{**self.model_dump(), **fields}) if fields else self
 
     def unit_layout(self, shape: Shape, exits: int, *, halting: bool) -> UnitLayout | None:

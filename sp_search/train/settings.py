@@ -36,6 +36,10 @@ class TrainSettings(BaseModel):
     curriculum_loss: float = Field(
         0.1, gt=0, description="a lineage's share doubles when its own mean loss over a slice falls below this"
     )
+    plateau: int | None = Field(
+        None, ge=1, description="slices without a lower train loss after which a level gives a lineage up (null: never)"
+    )
+    plateau_gain: float = Field(0.05, ge=0, lt=1, description="share by which a loss has to be below the least so far")
     growth: Literal["zero", "split"] = Field(
         "zero",
         description="new units of a wider network: read by none yet, or copies of old ones that share their part",

@@ -86,6 +86,8 @@ class NeuralRunner:
             "remembered": self._remembered(assignment, inherited),
             "threshold": [job.prior.rule().threshold] * count,
             "validation_accuracy": [None] * count,
+            "least_loss": [None] * count,
+            "slices_since": [0] * count,
             "training_flops": 0.0,
         }
         return RunnerState(arrays=population.arrays(), meta=meta)
@@ -112,8 +114,7 @@ class NeuralRunner:
         healthy = [index for index, is_finite in enumerate(finite) if is_finite]
         stored = Population(**state.arrays).with_rows([live[index] for index in healthy], population.rows(healthy))
         flops += self._look(job, meta, stored)
-        if meta["step"] >= job.settings.steps:
-            meta["ended"] = [ended or "exhausted" for ended in meta["ended"]]
+        _end(job, meta, dict(zip(live, loss, strict=True)))
         meta["training_flops"] += flops
         return RunnerState(arrays=stored.arrays(), meta=meta), None
 
@@ -212,6 +213,21 @@ class NeuralRunner:
 
 def _live(meta: dict[str, Any]) -> list[int]:
     return [row for row, ended in enumerate(meta["ended"]) if ended is None]
+
+
+def _end(job: Job, meta: dict[str, Any], loss: dict[int, float]) -> None:
+    """Mark in `meta` the lineages that have used up their steps, or whose loss on all examples stays on a plateau."""
+    settings = job.settings
+    for row in _live(meta):
+        least, whole = meta["least_loss"][row], meta["share"][row] == 1.0 and job.may_stop(meta["step"])
+        if not whole or least is None or loss[row] < least * (1.0 - settings.plateau_gain):
+            meta["least_loss"][row] = loss[row] if whole else None
+            meta["slices_since"][row] = 0
+        else:
+            meta["slices_since"][row] += 1
+        waited = settings.plateau is not None and meta["slices_since"][row] >= settings.plateau
+        if waited or meta["step"] >= settings.steps:
+            meta["ended"][row] = "exhausted"
 
 
 class _Slice(NamedTuple):

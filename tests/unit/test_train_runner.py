@@ -280,3 +280,15 @@ def test_a_lineages_share_doubles_by_its_own_loss_and_a_later_level_begins_with_
     assert seen[-1] != [0.25] * 3
     assert all(after >= before for early, late in pairwise(seen) for before, after in zip(early, late, strict=True))
     assert run.begin(assignment(lineages=(0, 1, 2), cap=2, visit=1), state).meta["share"] == [1.0] * 3
+
+
+def test_a_lineage_whose_train_loss_stays_on_a_plateau_is_given_up_and_the_others_go_on():
+    settings = QUICK.model_copy(update={"steps": 400, "plateau": 2, "plateau_gain": 0.1})
+    run, at = runner(Before(distance=9), settings=settings), assignment(cap=1, milestone=1.0)
+    _, measured = finish(run, at)
+    for lineage in measured.lineages:
+        assert lineage.ended == "exhausted"
+        assert 60 <= lineage.train_steps < 400
+    assert len({lineage.train_steps for lineage in measured.lineages}) > 1
+    _, learns = finish(runner(settings=settings), assignment(cap=1))
+    assert any(lineage.ended == "reached" for lineage in learns.lineages)
