@@ -41,7 +41,7 @@ class HaltingPredictorPrior(SpeedPrior):
     layers: int = Field(2, ge=1, description="the predictor's convolutions; it sees kernel^layers positions")
     width: int = Field(8, ge=1, description="the predictor's channels")
     kernel: int = Field(4, ge=1, description="positions that one of its convolutions combines")
-    warmup: float = Field(0.5, gt=0, lt=1, description="share of train_steps that trains the program alone")
+    warmup: float = Field(0.35, gt=0, lt=1, description="share of train_steps that trains the program alone")
 
     def rule(self) -> HaltingRule:
         """Return: run the exit that suffices with probability `threshold`, as predicted before the first step."""
@@ -56,8 +56,8 @@ class HaltingPredictorPrior(SpeedPrior):
         return self.mode == "online" or progress < self.warmup
 
     def train_defaults(self) -> dict[str, float | int]:
-        """Return the recipe of `ponder_net`, longer, as the predictor's steps are cheap."""
-        return {"steps": 800, "learning_rate": 4e-3, "warmup_steps": 50, "decay_from": 0.4, "decay_to": 0.1}
+        """Return the recipe measured on addition: 420 steps for the program, 780 cheaper ones for the predictor."""
+        return {"steps": 1200, "learning_rate": 5e-3, "warmup_steps": 50, "decay_from": 0.6, "decay_to": 0.1}
 
     def attach(self, network: ProgramModel, shape: Shape, exits: int, generator: Generator) -> ProgramModel:
         """Return the network with its predictor, and with what the predictor is built from in `origin`."""
