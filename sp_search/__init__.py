@@ -7,9 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sp_search.adapt import with_exits, with_rollouts
     from sp_search.api import Result, load, resume, run
 
-__all__ = ["Result", "load", "resume", "run"]
+__all__ = ["Result", "load", "resume", "run", "with_exits", "with_rollouts"]
 
 try:
     __version__ = version("sp_search")
@@ -20,5 +21,6 @@ except PackageNotFoundError:  # a source tree that was never installed
 def __getattr__(name: str) -> object:
     """Import the public API on first use, so that `import sp_search` stays instant and loads no torch."""
     if name in __all__:
-        return getattr(import_module("sp_search.api"), name)
+        home = "adapt" if name.startswith("with_") else "api"
+        return getattr(import_module(f"sp_search.{home}"), name)
     raise AttributeError(f"module 'sp_search' has no attribute '{name}'")

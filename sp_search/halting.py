@@ -20,6 +20,7 @@ def levels(rule: HaltingRule, examples: int, classes: int, like: Tensor, generat
 
     Halting at each exit with probability lambda_n is halting where minus the log-survival passes an exponential draw.
     """
+    like = like if like.is_floating_point() else like.float()  # inputs may be indices
     if rule.kind != "sample":
         return like.new_tensor(rule.level(classes))
     generator = generator or Generator().manual_seed(rule.seed)
