@@ -10,6 +10,8 @@ from sp_search.models.recall_conv import RecallConv
 from sp_search.plugins import discover
 from sp_search.program import Exits, Program
 from sp_search.tasks.base import Shape
+from sp_search.train.settings import TrainSettings
+from tests.unit.test_train_runner import assignment, runner, same
 
 torch.set_num_threads(1)
 KINDS = sorted(discover("priors"))
@@ -155,3 +157,24 @@ def test_the_same_seed_builds_the_same_parts_and_longer_inputs_and_more_exits_ru
     network = assembly.build(MODEL, prior, SHAPE, 3, torch.Generator().manual_seed(4))
     x_BTC = torch.randn(5, 2 * SHAPE.positions, SHAPE.channels)
     assert cross_check(Program(network, prior.rule(), 7), x_BTC).agrees
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("budget", ["max", "mean"])
+def test_every_prior_trains_through_both_of_its_stages_and_a_slice_repeats_bit_for_bit(kind, budget):
+    prior = discover("priors")[kind](**({"cap": 2.0} if kind == "mean_budget" else {}))
+    settings = TrainSettings(steps=8, batch=8, evaluate_every=4, screening=16, validation=32)
+    run, at = (
+        runner(prior=prior, settings=settings),
+        assignment(cap=2.5, kind=budget, axis={"rollouts": 3}, milestone=1.0),
+    )
+    begun = run.begin(at, None)
+    first, _ = run.step(at, begun)
+    second, _ = run.step(at, first)
+    again, _ = run.step(at, first)
+    assert same(second, again)
+    moved_RP = begun.arrays["weights_RP"] != second.arrays["weights_RP"]
+    assert moved_RP.double().mean() > 0.9
+    assert sorted(second.meta["remembered"]) == sorted(prior.remembers())
+    _, measured = run.step(at, second)
+    assert all(1 <= lineage.compute["rollouts"].mean <= 3 for lineage in measured.lineages)

@@ -39,6 +39,20 @@ def test_offline_the_loss_is_the_cross_entropy_of_the_stable_label():
     assert loss.item() == pytest.approx(-(p[0, 1].log() + p[1, 0].log() + p[2, 1].log()).item() / 3)
 
 
+def test_online_the_program_gets_the_gradient_of_its_task_alone():
+    logits_NBTV = torch.randn(2, 3, 1, 2, requires_grad=True)
+    right_NB, predict_BN = torch.rand(2, 3) > 0.5, torch.randn(3, 2)
+    exits = Exits(logits_NBTV, None, (1.0, 2.0), right_NB=right_NB, predict_BN=predict_BN)
+
+    def gradient(mode, progress):
+        loss, _ = HaltingPredictorPrior(mode=mode).loss(
+            exits, lambda y_BTV: y_BTV.square().sum((1, 2)), {"progress": progress}
+        )
+        return torch.autograd.grad(loss, logits_NBTV)[0]
+
+    assert torch.equal(gradient("online", 1.0), gradient("offline", 0.0))
+
+
 def test_what_is_missing_is_named():
     exits = Exits(torch.zeros(2, 3, 1, 2), None, (1.0, 2.0))
     with pytest.raises(ValueError, match="right_NB was not computed"):
