@@ -35,12 +35,14 @@ class ProgramModel(nn.Module):
     Attributes:
         exits: N, the largest number of exits this budget allows.
         shares_weights: exits share weights (they are rollouts and can be unrolled beyond N).
+        any_length: it takes inputs of other lengths than it was built for.
         price_list: (positions, exits) -> analytic prices; the part that builds the network gives it.
         origin: JSON from which it can be built again: the part, the shape, N, and what its constructor took.
     """
 
     exits: int
     shares_weights: bool
+    any_length: bool = True
     price_list: Callable[[int, int], Prices]
     origin: dict[str, Any]
 
@@ -69,6 +71,14 @@ class ProgramModel(nn.Module):
             )
         logits_BN: Tensor = predictor(x_BTC)
         return logits_BN
+
+    def scratchpad(self, state: State) -> Tensor:
+        """Return what the program has written, discrete: all that passes between rollouts with `feedback: output`."""
+        raise NotImplementedError(f"{type(self).__name__} writes nothing: build it with feedback output or both")
+
+    def with_scratchpad(self, state: State, pad: Tensor) -> State:
+        """Return the state as it would be had the program written `pad`: audits erase it, or shuffle it over B."""
+        raise NotImplementedError(f"{type(self).__name__} writes nothing: build it with feedback output or both")
 
     def prices(self, positions: int, exits: int) -> Prices:
         """Return the analytic FLOPs per example of T = `positions` inputs, for exits 1..`exits`."""

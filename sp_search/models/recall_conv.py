@@ -1,4 +1,4 @@
-"""Part `recall_conv`: a recurrent causal convolution with recall; its exits are rollouts of one cell."""
+"""Part `recall_conv`: a recurrent convolution with recall, on a line or a grid; its exits are rollouts of one cell."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from sp_search.models.base import ModelSpec, linear_flops
-from sp_search.models.units import UnitLayout, affine
+from sp_search.models.base import linear_flops
+from sp_search.models.recurrent import FEEDBACK, SCRATCH_BITS, Feedback, Recurrent, memory_size, writing_flops
+from sp_search.models.units import Segment, UnitLayout, affine
 from sp_search.pricing import Prices
 
 if TYPE_CHECKING:
@@ -17,46 +18,67 @@ if TYPE_CHECKING:
     from sp_search.tasks.base import Shape
 
 
-class RecallConv(ModelSpec):
-    """A tanh cell of small causal convolutions that sees the input again at every rollout."""
+class RecallConv(Recurrent):
+    """A tanh cell of small convolutions that sees the input again at every rollout.
+
+    Positions on a line see those before them (`causal`) or both sides; on a square grid, both sides of both dimensions.
+    """
 
     kind: Literal["recall_conv"] = "recall_conv"
     width: int = Field(16, ge=1, description="channels of the state at every position")
     layers: int = Field(2, ge=1, description="convolutions in one rollout")
-    kernel: int = Field(2, ge=2, description="positions that one convolution sees: itself and those before it")
+    kernel: int = Field(
+        2, ge=2, description="positions that one convolution sees along a dimension; odd where it sees both sides"
+    )
+    causal: bool = Field(True, description="a position sees itself and those before it (lines only)")
+    feedback: Feedback = Field("state", description=FEEDBACK)
+    scratch_bits: int = Field(8, ge=1, description=f"{SCRATCH_BITS}, at every position")
 
     def axes(self) -> tuple[str, ...]:
         """Return `rollouts`, as exits share weights, and `width`."""
         return ("rollouts", "width")
 
-    def realise(self, axis: str, cap: float) -> int | None:
-        """Return the number of rollouts or units within `cap`, or None below one."""
-        self._check_axis(axis)
-        return int(cap) if cap >= 1 else None
-
     def unit_layout(self, shape: Shape, exits: int, *, halting: bool) -> UnitLayout:
-        """Return the layout: the state is one group, every inner layer another."""
-        cells = [f"cell.{index}" for index in range(self.layers - 1)]
-        layout = affine("embed", "state", shape.channels)
-        for index, (reads, writes) in enumerate(zip(["state", *cells], [*cells, "state"], strict=True)):
-            window = (reads,) if index else (reads, shape.channels)
-            layout |= affine(f"cell.{index}", writes, *(window * self.kernel))
-        layout |= affine("head.0", "head", "state") | affine("head.2", shape.classes, "head")
+        """Return the layout: the state is one group, every inner layer another; bits that are written do not grow."""
+        kept: tuple[Segment, ...] = ("state",) if self.feedback != "output" else ()
+        memory: tuple[Segment, ...] = (*kept, self.scratch_bits) if self.feedback != "state" else kept
+        window, inner = self.kernel**shape.dimensions, [f"cell.{index}" for index in range(self.layers - 1)]
+        layout = affine("embed", "state", shape.channels) if kept else {}
+        for index, writes in enumerate([*inner, "state"]):
+            reads = (inner[index - 1],) if index else (*memory, shape.channels)
+            layout |= affine(f"cell.{index}", writes, *(reads * window))
+        layout |= affine("write", self.scratch_bits, "state") if memory != kept else {}
+        layout |= affine("head.0", "head", *memory) | affine("head.2", shape.classes, "head")
         if halting:
-            layout |= affine("halt_features", "halt", "state") | affine("halt_unit", 1, "halt")
+            layout |= affine("halt_features", "halt", *memory) | affine("halt_unit", 1, "halt")
         return layout
 
+    def refuses(self, shape: Shape) -> str | None:
+        """Refuse tasks that do not answer at every position, grids with a causal cell, and even symmetric kernels."""
+        if shape.answers != shape.positions:
+            return (
+                f"recall_conv answers at every position: got {shape.answers} answers for {shape.positions} positions. "
+                "Use ponder_cell, looped_transformer or cot_transformer."
+            )
+        if shape.dimensions == 2 and self.causal:
+            return "recall_conv: positions of a grid have no order, set causal: false (and an odd kernel)"
+        if not self.causal and self.kernel % 2 == 0:
+            return f"recall_conv: a kernel that sees both sides is odd, got kernel={self.kernel} with causal: false"
+        return None
+
     def reach(self) -> int:
-        """Return layers * (kernel - 1): how many positions information moves per rollout."""
-        return self.layers * (self.kernel - 1)
+        """Return how many positions information moves per rollout (on a grid in either dimension: Chebyshev)."""
+        return self.layers * (self.kernel - 1 if self.causal else self.kernel // 2)
 
     def build(self, shape: Shape, exits: int, *, halting: bool, generator: Generator) -> ProgramModel:
         """Return the network; weights are uniform in +-1.7 / sqrt(fan_in), biases 0, the halting bias -1."""
         from sp_search.models.networks.recall_conv import RecallConvNetwork
 
+        self.check(shape)
         arguments: dict[str, Any] = {
             "channels": shape.channels,
             "classes": shape.classes,
+            "dimensions": shape.dimensions,
             "exits": exits,
             "halting": halting,
         }
@@ -66,12 +88,14 @@ class RecallConv(ModelSpec):
 
     def prices(self, shape: Shape, exits: int, *, halting: bool) -> Prices:
         """Return the analytic FLOPs per example; one rollout costs the same at every exit."""
-        width, positions = self.width, shape.positions
-        start = linear_flops(shape.channels, width) + width
-        step = linear_flops(self.kernel * (width + shape.channels), width) + width
-        step += (self.layers - 1) * (linear_flops(self.kernel * width, width) + width)
-        answer = linear_flops(width, width) + width + linear_flops(width, shape.classes)
-        per_position = linear_flops(width, width) + width + width  # features, relu, and the maximum that reads them
+        width, positions, window = self.width, shape.positions, self.kernel**shape.dimensions
+        memory = memory_size(self.feedback, width, self.scratch_bits)
+        start = linear_flops(shape.channels, width) + width if self.feedback != "output" else 0.0
+        step = linear_flops(window * (memory + shape.channels), width) + width
+        step += (self.layers - 1) * (linear_flops(window * width, width) + width)
+        step += writing_flops(self.feedback, width, self.scratch_bits)
+        answer = linear_flops(memory, width) + width + linear_flops(width, shape.classes)
+        per_position = linear_flops(memory, width) + width + width  # features, relu, and the maximum that reads them
         halt = positions * per_position + linear_flops(width, 1) if halting else 0.0
         return Prices(
             start=positions * start,
@@ -84,10 +108,13 @@ class RecallConv(ModelSpec):
 
     def parameters(self, shape: Shape, exits: int, *, halting: bool) -> int:
         """Return the number of parameters (the same for any number of rollouts)."""
-        width = self.width
-        fan_ins = [shape.channels, self.kernel * (width + shape.channels), width]
-        fan_ins += [self.kernel * width] * (self.layers - 1) + ([width] if halting else [])
-        return sum((fan_in + 1) * width for fan_in in fan_ins) + (width + 1) * (shape.classes + halting)
+        width, window = self.width, self.kernel**shape.dimensions
+        memory = memory_size(self.feedback, width, self.scratch_bits)
+        fan_ins = [shape.channels] if self.feedback != "output" else []
+        fan_ins += [window * (memory + shape.channels), memory]
+        fan_ins += [window * width] * (self.layers - 1) + ([memory] if halting else [])
+        writing = (width + 1) * self.scratch_bits if self.feedback != "state" else 0
+        return sum((fan_in + 1) * width for fan_in in fan_ins) + (width + 1) * (shape.classes + halting) + writing
 
     def train_defaults(self) -> dict[str, float | int]:
         """Return the recipe measured on prefix sums: constant step size, burn-in for stability beyond the trained N."""

@@ -1,10 +1,14 @@
-"""A recurrent causal convolution with recall and a bounded (tanh) state (after 2102.11011 and 2202.05826).
+"""A recurrent convolution with recall and a bounded (tanh) state (after 2102.11011 and 2202.05826).
 
-One rollout reads [h, x] by channel (recall). The state is bounded, so it converges instead of drifting away when it is
-unrolled further than it was trained. A small convolution is written as shift + Linear: twice as fast here under vmap.
+One rollout reads [memory, x] by channel (recall). The state is bounded, so it converges instead of drifting away when
+it is unrolled further than it was trained. A small convolution is written as shift + Linear: twice as fast here under
+vmap. With `feedback` output the memory is nothing but bits in {-1, 1} that each position writes (0: nothing written
+yet); their gradient passes straight through (1308.3432).
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Generator, Tensor, nn
@@ -12,15 +16,23 @@ from torch import Generator, Tensor, nn
 from sp_search.program import ProgramModel, State
 
 
-def causal_windows(x_BTD: Tensor, kernel: int) -> Tensor:
-    """Return, at every position, the channels of it and of the kernel - 1 positions before it: (B, T, kernel * D)."""
+def windows(x_BTD: Tensor, kernel: int, *, before: int) -> Tensor:
+    """Return, at every position of a line, the channels from `before` positions back on: (B, T, kernel * D)."""
     positions = x_BTD.shape[1]
-    padded = nn.functional.pad(x_BTD, (0, 0, kernel - 1, 0))
+    padded = nn.functional.pad(x_BTD, (0, 0, before, kernel - 1 - before))
     return torch.cat([padded[:, shift : shift + positions] for shift in range(kernel)], dim=-1)
 
 
+def grid_windows(x_BTD: Tensor, kernel: int) -> Tensor:
+    """Return, at every cell of a square grid, the channels of the kernel x kernel cells around it."""
+    side, half = math.isqrt(x_BTD.shape[1]), kernel // 2
+    padded = nn.functional.pad(x_BTD.reshape(-1, side, side, x_BTD.shape[-1]), (0, 0, half, half, half, half))
+    shifts = [(row, column) for row in range(kernel) for column in range(kernel)]
+    return torch.cat([padded[:, row : row + side, column : column + side] for row, column in shifts], -1).flatten(1, 2)
+
+
 class RecallConvNetwork(ProgramModel):
-    """tanh(conv(relu(conv([h, x])))) per rollout, with a head per position and, if asked for, one halting unit."""
+    """tanh(conv(relu(conv([memory, x])))) per rollout, with a head per position and, if asked for, one halting unit."""
 
     shares_weights = True
 
@@ -34,17 +46,24 @@ class RecallConvNetwork(ProgramModel):
         kernel: int,
         exits: int,
         halting: bool,
+        dimensions: int = 1,
+        causal: bool = True,
+        feedback: str = "state",
+        scratch_bits: int = 8,
         generator: Generator | None = None,
     ) -> None:
         """Build it; without a generator the weights stay as torch made them, to be loaded over."""
         super().__init__()
-        self.exits = exits
-        self.kernel = kernel
-        self.embed = nn.Linear(channels, width)
-        inner = [nn.Linear(kernel * width, width) for _ in range(layers - 1)]
-        self.cell = nn.ModuleList([nn.Linear(kernel * (width + channels), width), *inner])
-        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, classes))
-        self.halt_features = nn.Linear(width, width) if halting else None
+        self.exits, self.kernel, self.dimensions, self.causal = exits, kernel, dimensions, causal
+        self.feedback, self.scratch_bits = feedback, scratch_bits
+        memory = width * (feedback != "output") + scratch_bits * (feedback != "state")
+        window = kernel**dimensions
+        self.embed = nn.Linear(channels, width) if feedback != "output" else None
+        inner = [nn.Linear(window * width, width) for _ in range(layers - 1)]
+        self.cell = nn.ModuleList([nn.Linear(window * (memory + channels), width), *inner])
+        self.write = nn.Linear(width, scratch_bits) if feedback != "state" else None
+        self.head = nn.Sequential(nn.Linear(memory, width), nn.ReLU(), nn.Linear(width, classes))
+        self.halt_features = nn.Linear(memory, width) if halting else None
         self.halt_unit = nn.Linear(width, 1) if halting else None
         if generator is not None:
             self._initialise(generator)
@@ -60,29 +79,50 @@ class RecallConvNetwork(ProgramModel):
             self.halt_unit.bias.fill_(-1.0)
 
     def start(self, x_BTC: Tensor) -> State:
-        """Return (h_BTD, x_BTC)."""
-        return torch.tanh(self.embed(x_BTC)), x_BTC
+        """Return the parts of the memory that `feedback` names, hidden_BTD and bits_BTS, and then x_BTC."""
+        blank_BTS = x_BTC.new_zeros((*x_BTC.shape[:2], self.scratch_bits))
+        hidden = () if self.embed is None else (torch.tanh(self.embed(x_BTC)),)
+        return *hidden, *((blank_BTS,) if self.write is not None else ()), x_BTC
 
     def step(self, state: State, exit_index: int) -> State:
         """Return the state one rollout later."""
-        hidden, x_BTC = state
-        hidden = torch.cat((hidden, x_BTC), dim=-1)
+        hidden = torch.cat(state, dim=-1)
         for layer in self.cell[:-1]:
-            hidden = torch.relu(layer(causal_windows(hidden, self.kernel)))
-        return torch.tanh(self.cell[-1](causal_windows(hidden, self.kernel))), x_BTC
+            hidden = torch.relu(layer(self._windows(hidden)))
+        hidden = torch.tanh(self.cell[-1](self._windows(hidden)))
+        kept = () if self.embed is None else (hidden,)
+        if self.write is None:
+            return *kept, state[-1]
+        soft_BTS = torch.tanh(self.write(hidden))
+        bits_BTS = torch.where(soft_BTS >= 0, 1.0, -1.0) + (soft_BTS - soft_BTS.detach())
+        return *kept, bits_BTS, state[-1]
 
     def halt(self, state: State, exit_index: int) -> Tensor:
         """Return halting logits_B, linear in the maximum over positions: a global signal that no reach bounds."""
         if self.halt_features is None or self.halt_unit is None:
             return super().halt(state, exit_index)
-        logit_B: Tensor = self.halt_unit(torch.relu(self.halt_features(state[0])).amax(dim=1)).squeeze(-1)
+        features_BTD = torch.relu(self.halt_features(torch.cat(state[:-1], dim=-1)))
+        logit_B: Tensor = self.halt_unit(features_BTD.amax(dim=1)).squeeze(-1)
         return logit_B
 
     def answer(self, state: State, exit_index: int) -> Tensor:
-        """Return logits_BTV."""
-        logits_BTV: Tensor = self.head(state[0])
+        """Return logits_BTV, read from the memory alone."""
+        logits_BTV: Tensor = self.head(torch.cat(state[:-1], dim=-1))
         return logits_BTV
+
+    def scratchpad(self, state: State) -> Tensor:
+        """Return bits_BTS."""
+        return super().scratchpad(state) if self.write is None else state[-2]
+
+    def with_scratchpad(self, state: State, pad: Tensor) -> State:
+        """Return the state with other bits_BTS."""
+        return super().with_scratchpad(state, pad) if self.write is None else (*state[:-2], pad, state[-1])
 
     def reach(self) -> int | None:
         """Return the positions that information moves per rollout."""
-        return len(self.cell) * (self.kernel - 1)
+        return len(self.cell) * (self.kernel - 1 if self.causal else self.kernel // 2)
+
+    def _windows(self, x_BTD: Tensor) -> Tensor:
+        if self.dimensions == 2:
+            return grid_windows(x_BTD, self.kernel)
+        return windows(x_BTD, self.kernel, before=self.kernel - 1 if self.causal else self.kernel // 2)
