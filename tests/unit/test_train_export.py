@@ -7,10 +7,17 @@ import pytest
 import torch
 from torch import Generator
 
+from sp_search import assembly
 from sp_search.compute.stopping import execute
+from sp_search.models.exit_conv import ExitConv
 from sp_search.models.exit_mlp import ExitMlp
+from sp_search.models.exit_transformer import ExitTransformer
+from sp_search.models.nested import Nested
 from sp_search.models.recall_conv import RecallConv
 from sp_search.pricing import HaltingRule
+from sp_search.priors.halting_predictor import HaltingPredictorPrior
+from sp_search.priors.none import NoPrior
+from sp_search.priors.ponder_net import PonderNet
 from sp_search.program import Program
 from sp_search.tasks.base import Shape
 from sp_search.train.export import export_program, load_program
@@ -37,13 +44,24 @@ CASES = {
     "recall_quantile": (RecallConv(width=4, layers=3, kernel=3), Shape(6, 2, 6, 2), HaltingRule("quantile", 0.4)),
     "mlp_quantile": (ExitMlp(width=6), Shape(3, 2, 1, 5), HaltingRule("quantile", 0.4)),
     "mlp_confidence": (ExitMlp(width=6), Shape(3, 2, 1, 5), HaltingRule("confidence", 0.35)),
+    "conv_confidence": (ExitConv(width=6), Shape(6, 2, 1, 3), HaltingRule("confidence", 0.6)),
+    "square_quantile": (ExitConv(width=6, readout="mean"), Shape(9, 2, 1, 3, 2), HaltingRule("quantile", 0.4)),
+    "transformer_quantile": (ExitTransformer(width=6), Shape(6, 2, 6, 3), HaltingRule("quantile", 0.5)),
+    "nested_confidence": (Nested(widths=[3, 6], depth=2), Shape(3, 2, 1, 5), HaltingRule("confidence", 0.35)),
+    "recall_sample": (RecallConv(width=4), Shape(6, 2, 6, 2), HaltingRule("sample", seed=3)),
+    "recall_accumulated": (RecallConv(width=4), Shape(6, 2, 6, 2), HaltingRule("accumulated", 0.6)),
+    "recall_entropy": (RecallConv(width=4), Shape(6, 2, 6, 2), HaltingRule("entropy", 0.05)),
+    "recall_margin": (RecallConv(width=4), Shape(6, 2, 6, 2), HaltingRule("margin", 0.05)),
+    "recall_patience": (RecallConv(width=4), Shape(6, 2, 6, 2), HaltingRule("patience", 1.0)),
+    "recall_stability": (RecallConv(width=4), Shape(6, 2, 6, 2), HaltingRule("stability", 0.8)),
+    "recall_prediction": (RecallConv(width=4), Shape(6, 2, 6, 2), HaltingRule("prediction", 0.6)),
 }
 
 
 def example(case):
     spec, shape, rule = CASES[case]
-    halting = rule.kind == "quantile"
-    model = spec.build(shape, 3, halting=halting, generator=Generator().manual_seed(1))
+    prior = {"halt": PonderNet(), "prediction": HaltingPredictorPrior()}.get(rule.reads, NoPrior())
+    model = assembly.build(spec, prior, shape, 3, Generator().manual_seed(1))
     x_BTC = 2 * torch.randn(9, shape.positions, shape.channels, generator=Generator().manual_seed(2))
     return Program(model, rule, 3), x_BTC
 
