@@ -9,10 +9,10 @@ from sp_search.plugins import Plugin
 if TYPE_CHECKING:
     from torch import Generator
 
-    from sp_search.models.units import UnitLayout
     from sp_search.pricing import Prices
     from sp_search.program import ProgramModel
     from sp_search.tasks.base import Shape
+    from sp_search.units import UnitLayout
 
 
 def linear_flops(fan_in: int, fan_out: int) -> float:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from sp_search.models.base import ModelSpec, linear_flops
-from sp_search.models.units import JUST_OPEN, UnitLayout, affine, as_before
 from sp_search.pricing import Prices
+from sp_search.units import JUST_OPEN, UnitLayout, affine, as_before
 
 if TYPE_CHECKING:
     from torch import Generator

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from sp_search.models.base import linear_flops
 from sp_search.models.recurrent import FEEDBACK, SCRATCH_BITS, Feedback, Recurrent, memory_size, writing_flops
-from sp_search.models.units import Segment, UnitLayout, affine
 from sp_search.pricing import Prices
+from sp_search.units import Segment, UnitLayout, affine
 
 if TYPE_CHECKING:
     from torch import Generator

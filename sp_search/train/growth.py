@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from sp_search.models.units import Segment, UnitLayout, Wiring, groups, width_of
 from sp_search.train.population import Layout, Population
+from sp_search.units import Segment, UnitLayout, Wiring, groups, width_of
 
 if TYPE_CHECKING:
     from sp_search.records import RunnerState

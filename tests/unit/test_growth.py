@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from torch import Generator
 
 from sp_search.models.base import ModelSpec
-from sp_search.models.units import Wiring, groups, width_of
 from sp_search.plugins import discover
 from sp_search.program import ProgramModel, unroll
 from sp_search.records import RunnerState
@@ -17,6 +16,7 @@ from sp_search.tasks.base import Shape
 from sp_search.train.growth import inherit, prune, saliency
 from sp_search.train.population import Layout, Population, flatten
 from sp_search.train.settings import TrainSettings
+from sp_search.units import Wiring, groups, width_of
 
 torch.set_num_threads(1)
 SHAPE = Shape(5, 2, 5, 3)
