@@ -160,6 +160,33 @@ def test_no_cap_below_one_exit_can_be_realised_and_an_unknown_axis_is_refused(ki
         spec.realise("depht", 1)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_with_fewer_exits_is_the_longer_one_cut(kind):
+    """By name and shape, so that weights are inherited where a budget moves; and at the same prices."""
+    spec, shape = discover("models")[kind](), shape_for(kind)
+    short, long = ({name: part.shape for name, part in built(kind, n).named_parameters()} for n in (2, 3))
+    assert short.items() <= long.items()
+    few, more = (spec.prices(shape, n, halting=True) for n in (2, 3))
+    for part in ("step_N", "halt_N", "answer_N"):
+        assert getattr(few, part) == getattr(more, part)[:2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_answer_sees_further_than_the_reach_that_proofs_rely_on(kind):
+    model, x_BTC = built(kind, halting=False), inputs(kind)
+    reach = model.reach()
+    assert reach == discover("models")[kind]().reach()
+    if reach is None:
+        return
+    for position in range(x_BTC.shape[1]):
+        changed_BTC = x_BTC.clone()
+        changed_BTC[:, position] += 1.0
+        with torch.no_grad():
+            before, after = (unroll(model, x, exits=3, halting=False).logits_NBTV for x in (x_BTC, changed_BTC))
+        for exit_index, moved_T in enumerate((before != after).any(-1).any(1), start=1):
+            assert (moved_T.nonzero() - position).abs().max() <= exit_index * reach
+
+
 def test_recall_conv_moves_information_by_its_reach_and_no_further():
     model = built("recall_conv", exits=2)
     x_BTC = torch.zeros(1, 7, 2)
