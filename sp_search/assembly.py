@@ -45,6 +45,7 @@ def build(model: ModelSpec, prior: SpeedPrior, shape: Shape, exits: int, generat
     def price_list(positions: int, unrolled: int) -> Prices:
         return prior.priced(alone(positions, unrolled), shape._replace(positions=positions), exits)
 
+    network.origin["prior"] = prior.model_dump(mode="json")
     network = prior.attach(network, shape, exits, generator)
     network.price_list = price_list
     return network
@@ -57,4 +58,5 @@ def prices(model: ModelSpec, prior: SpeedPrior, shape: Shape, exits: int) -> Pri
 
 def parameters(model: ModelSpec, prior: SpeedPrior, shape: Shape, exits: int) -> int:
     """Return the number of parameters, without building anything."""
-    return model.parameters(shape, exits, halting=prior.uses_halting()) + prior.parameters(shape, exits)
+    gates: int = model.model_dump()["width"] if prior.gates_units() else 0
+    return model.parameters(shape, exits, halting=prior.uses_halting()) + prior.parameters(shape, exits) + gates

@@ -1,7 +1,8 @@
 """A program as a folder: weights, configuration, a card, and a loader that needs torch and safetensors alone.
 
-The loader is the network's own source file under a minimal `ProgramModel` and a loop that really stops. A stranger's
-program is read here from JSON and safetensors; the `load.py` that it came with is never run.
+The loader is the source files of the halting rules, the network and, where there is one, its halting predictor, under a
+minimal `ProgramModel` and a loop that really stops. A stranger's program is read here from JSON and safetensors; the
+`load.py` that it came with is never run.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as bytes_from_tensors
 from torch import Generator
 
+from sp_search import assembly, halting, pricing
 from sp_search.plugins import find
 from sp_search.pricing import HaltingRule
 from sp_search.program import Program, ProgramModel
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sp_search.models.base import ModelSpec
+    from sp_search.priors.base import SpeedPrior
 
 
 def export_program(folder: Path, program: Program, facts: dict[str, Any]) -> None:
@@ -39,11 +43,11 @@ def export_program(folder: Path, program: Program, facts: dict[str, Any]) -> Non
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: part.detach().cpu().contiguous() for name, part in program.model.state_dict().items()}
-    rule = {"kind": program.rule.kind, "threshold": program.rule.threshold}
+    rule = asdict(program.rule)
     config = {**program.model.origin, "exits": program.exits, "rule": rule, "facts": facts}
     write_durably(folder / "model.safetensors", bytes_from_tensors(weights))
     write_durably(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
-    write_durably(folder / "load.py", _network_source(program.model).encode())
+    write_durably(folder / "load.py", _loader(program.model).encode())
     write_durably(folder / "card.md", _card(program, facts).encode())
 
 
@@ -54,17 +58,26 @@ def load_program(folder: Path) -> Program:
     shape, exits = Shape(**config["shape"]), int(config["exits"])
     built = int(config["network"]["arguments"].get("exits", exits))
     model = spec.build(shape, built, halting=config["halting"], generator=Generator())
+    if "prior" in config:
+        prior: SpeedPrior = find("priors", config["prior"]["kind"])(**config["prior"])  # type: ignore[assignment]
+        model = assembly.build(spec, prior, shape, built, Generator())
     model.load_state_dict(load_file(folder / "model.safetensors"))
     return Program(model.eval(), HaltingRule(**config["rule"]), exits)
 
 
-def _network_source(model: ProgramModel) -> str:
-    """Return the text of `load.py`: the template around the file in which the network's class stands."""
-    module = sys.modules[type(model).__module__]
-    lines = inspect.getsource(module).splitlines()
-    kept = [line for line in lines if not line.startswith(("from sp_search.", "from __future__"))]
-    template = files("sp_search.train").joinpath("standalone.py").read_text()
-    return template.replace("# NETWORK\n", "\n".join(kept) + "\n")
+def _loader(model: ProgramModel) -> str:
+    """Return the text of `load.py`: the template with the files that it needs in place of what it imports of us."""
+    parts = [model, *(part for name, part in model.named_children() if name == "halting_predictor")]
+    modules = [pricing, halting, *(sys.modules[type(part).__module__] for part in parts)]
+    sources = "\n\n".join(
+        _without(inspect.getsource(module), "from sp_search", "from __future__") for module in modules
+    )
+    template = _without(files("sp_search.train").joinpath("standalone.py").read_text(), "from sp_search")
+    return template.replace("# SOURCES\n", sources)
+
+
+def _without(source: str, *beginnings: str) -> str:
+    return "".join(line for line in source.splitlines(keepends=True) if not line.startswith(beginnings))
 
 
 def _card(program: Program, facts: dict[str, Any]) -> str:

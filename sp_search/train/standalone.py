@@ -13,11 +13,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sp_search.halting import levels, predicted, score
+from sp_search.pricing import HaltingRule
+
 State = tuple[Tensor, ...]
 
 
 class ProgramModel(nn.Module):
-    """A network as start, step, halt and answer."""
+    """A network as start, step, halt and answer; some come with a halting predictor."""
+
+    halting_predictor: nn.Module
 
     def start(self, x_BTC: Tensor) -> State:
         """Return the state before the first step."""
@@ -36,15 +41,15 @@ class ProgramModel(nn.Module):
         raise NotImplementedError("this network has no halting unit")
 
 
-# NETWORK
+# SOURCES
 
 
 class Program:
     """A network with its halting rule: examples that have halted leave the batch and cost nothing more."""
 
-    def __init__(self, model: ProgramModel, rule: str, threshold: float, exits: int) -> None:
-        """Take the parts of a program."""
-        self.model, self.rule, self.threshold, self.exits = model, rule, threshold, exits
+    def __init__(self, model: ProgramModel, rule: HaltingRule, exits: int, classes: int) -> None:
+        """Take the parts of a program; `classes` is the number of classes of an answer."""
+        self.model, self.rule, self.exits, self.classes = model, rule, exits, classes
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the logits."""
@@ -53,24 +58,28 @@ class Program:
     @torch.no_grad()
     def run(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits and the exit of every example."""
+        rule = self.rule if self.exits > 1 else HaltingRule()
+        level_B = levels(rule, len(x), self.classes, x).expand(len(x))
+        said_BN = predicted(self.model.halting_predictor(x)) if rule.reads == "prediction" else None
         live_B = torch.arange(len(x), device=x.device)
         exit_B = torch.zeros(len(x), dtype=torch.long, device=x.device)
-        log_survival_B = torch.zeros(len(x), device=x.device)
+        memory: tuple[Tensor, ...] = ()
         answers = []
         state = self.model.start(x)
         for index in range(1, self.exits + 1):
             state = self.model.step(state, index)
             halts_B = torch.full((len(live_B),), index == self.exits, device=x.device)
-            if index < self.exits and self.rule == "quantile":
-                log_survival_B = log_survival_B + nn.functional.logsigmoid(-self.model.halt(state, index))
-                halts_B = 1.0 - log_survival_B.exp() >= self.threshold
-            if index < self.exits and self.rule == "confidence":
-                halts_B = self.model.answer(state, index).softmax(-1).amax(-1).flatten(1).amin(1) >= self.threshold
+            if index < self.exits and rule.reads != "nothing":
+                read = self.model.halt if rule.reads == "halt" else self.model.answer
+                score_B, memory = score(rule, read(state, index) if said_BN is None else said_BN, memory, index)
+                halts_B = score_B >= level_B
             if halts_B.any():
-                answers.append((live_B[halts_B], self.model.answer(tuple(part[halts_B] for part in state), index)))
+                leaving = tuple(part[halts_B] for part in state)
+                answers.append((live_B[halts_B], self.model.answer(leaving, index)))
                 exit_B[live_B[halts_B]] = index
-                state = tuple(part[~halts_B] for part in state)
-                live_B, log_survival_B = live_B[~halts_B], log_survival_B[~halts_B]
+                state, memory = (tuple(part[~halts_B] for part in parts) for parts in (state, memory))
+                live_B, level_B = live_B[~halts_B], level_B[~halts_B]
+                said_BN = None if said_BN is None else said_BN[~halts_B]
             if not len(live_B):
                 break
         order = torch.cat([rows for rows, _ in answers]).argsort()
@@ -82,5 +91,7 @@ def load(folder: str | Path | None = None) -> Program:
     folder = Path(__file__).parent if folder is None else Path(folder)
     config = json.loads((folder / "config.json").read_text())
     network = globals()[config["network"]["class"]](**config["network"]["arguments"])
+    if "predictor" in config:
+        network.halting_predictor = globals()[config["predictor"]["class"]](**config["predictor"]["arguments"])
     network.load_state_dict(load_file(folder / "model.safetensors"))
-    return Program(network.eval(), config["rule"]["kind"], config["rule"]["threshold"], config["exits"])
+    return Program(network.eval(), HaltingRule(**config["rule"]), config["exits"], config["shape"]["classes"])

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from sp_search.models.exit_mlp import ExitMlp
 from sp_search.models.exit_transformer import ExitTransformer
 from sp_search.models.nested import Nested
 from sp_search.models.recall_conv import RecallConv
-from sp_search.pricing import HaltingRule
+from sp_search.pricing import HaltingRule, RuleKind
 from sp_search.priors.halting_predictor import HaltingPredictorPrior
 from sp_search.priors.none import NoPrior
 from sp_search.priors.ponder_net import PonderNet
@@ -24,19 +25,23 @@ from sp_search.train.export import export_program, load_program
 
 torch.set_num_threads(1)
 ALONE = """
-import sys
+import importlib.util, sys
+from pathlib import Path
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] == "sp_search":
             raise ImportError("sp_search is not here")
 sys.meta_path.insert(0, Absent())
-sys.path.insert(0, sys.argv[1])
 import torch
-from load import load
-given = torch.load("given.pt")
-answer, exit_B = load().run(given["x"])
-assert torch.equal(load()(given["x"]), answer)
-torch.save({"answer": answer, "exit_B": exit_B}, "found.pt")
+torch.set_num_threads(1)
+for folder in Path(sys.argv[1]).iterdir():
+    spec = importlib.util.spec_from_file_location("load_" + folder.name, folder / "load.py")
+    load = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(load)
+    x = torch.load(folder / "given.pt")["x"]
+    answer, exit_B = load.load().run(x)
+    assert torch.equal(load.load()(x), answer)
+    torch.save({"answer": answer, "exit_B": exit_B}, folder / "found.pt")
 assert "sp_search" not in sys.modules
 """
 CASES = {
@@ -66,15 +71,30 @@ def example(case):
     return Program(model, rule, 3), x_BTC
 
 
+@pytest.fixture(scope="module")
+def loaded_alone(tmp_path_factory):
+    """Every case exported, and executed by its own loader in a process that has no sp_search."""
+    folder = tmp_path_factory.mktemp("programs")
+    for case in CASES:
+        program, x_BTC = example(case)
+        export_program(folder / case, program, {"accuracy": 0.5})
+        torch.save({"x": x_BTC}, folder / case / "given.pt")
+    subprocess.run([sys.executable, "-c", ALONE, str(folder)], check=True, cwd=folder)
+    return folder
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_the_loader_needs_torch_and_safetensors_alone_and_stops_where_the_program_does(case, tmp_path):
+def test_the_loader_needs_torch_and_safetensors_alone_and_stops_where_the_program_does(case, loaded_alone):
     program, x_BTC = example(case)
-    export_program(tmp_path / "program", program, {"accuracy": 0.5})
-    torch.save({"x": x_BTC}, tmp_path / "given.pt")
-    subprocess.run([sys.executable, "-c", ALONE, str(tmp_path / "program")], check=True, cwd=tmp_path)
-    found, ran = torch.load(tmp_path / "found.pt"), execute(program, x_BTC)
+    found, ran = torch.load(loaded_alone / case / "found.pt"), execute(program, x_BTC)
     assert torch.equal(found["exit_B"], ran.exit_B)
     torch.testing.assert_close(found["answer"], ran.answer_BTV)
+
+
+def test_the_cases_cover_every_rule_and_most_of_them_stop_at_several_exits():
+    assert {rule.kind for _, _, rule in CASES.values()} == set(get_args(RuleKind))
+    stops = [len(execute(*example(case)).exit_B.unique()) for case in CASES]
+    assert sum(count > 1 for count in stops) > len(CASES) / 2
 
 
 @pytest.mark.parametrize("case", CASES)
