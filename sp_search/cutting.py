@@ -62,7 +62,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 class _Tracer(fx.Tracer):
     """Follows the containers of the named blocks, and nothing else."""
 
-    def __init__(self, at: Sequence[str]) -> None:
+    def __init__(self, at: Sequence[str] = ()) -> None:
         super().__init__()
         self.at = at
 

@@ -128,4 +128,4 @@ class ExitConv(ModelSpec):
 
     def train_defaults(self) -> dict[str, float | int]:
         """Return the recipe measured on graded_depth."""
-        return {"steps": 1500, "batch": 64, "learning_rate": 3e-3}
+        return {"steps": 5000, "batch": 128, "learning_rate": 5e-3, "decay_from": 0.7, "decay_to": 0.05}

@@ -1,5 +1,6 @@
 """Users' own networks: cut at their blocks or rolled out, priced by count, trained by hand, stopped for real."""
 
+import copy
 import re
 from pathlib import Path
 
@@ -174,6 +175,16 @@ def test_every_prior_that_attaches_nothing_trains_an_adapted_network(kind):
     loss.backward()
     torch.optim.SGD([part for part in model.parameters() if part.grad is not None], lr=0.1).step()
     assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["a residual network", "a block rolled out"])
+def test_an_adapted_network_is_copied_and_saved_like_any_other(name, tmp_path):
+    model, x = NETWORKS[name]().eval(), INPUT[name]
+    torch.save(model, tmp_path / "model.pt")
+    for other in (copy.deepcopy(model), torch.load(tmp_path / "model.pt", weights_only=False)):
+        ran, again = (execute(Program(each, HaltingRule("confidence", 0.4), 3), x) for each in (model, other))
+        assert torch.equal(ran.answer_BTV, again.answer_BTV)
+        assert torch.equal(ran.flops_B, again.flops_B)
 
 
 def test_the_documents_code_runs_and_both_models_stop():
