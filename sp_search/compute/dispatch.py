@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from sp_search.compute.price_table import PRICES, Call, Formula, Price
 
@@ -37,6 +38,17 @@ def operation_name(operation: Any) -> str:
     return plain if name not in PRICES and plain in PRICES else name
 
 
+_Result = TypeVar("_Result")
+
+
+def unmetered(bookkeeping: Callable[[], _Result]) -> _Result:
+    """Return what `bookkeeping` returns, out of every meter's sight: work of the machine, not of the program."""
+    if not PricedDispatch.watching:
+        return bookkeeping()
+    with _disable_current_modes():
+        return bookkeeping()
+
+
 class PricedDispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Hands every operation that reaches the dispatcher to `record` with its price; refuses what has none.
 
@@ -45,6 +57,18 @@ class PricedDispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+
+    watching = 0
+    """How many meters are at work."""
+
+    def __enter__(self) -> Self:
+        PricedDispatch.watching += 1
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        super().__exit__(*failure)  # type: ignore[no-untyped-call]
+        PricedDispatch.watching -= 1
 
     def record(self, operation: str, price: Price, call: Call) -> None:
         """Take note of one operation that ran."""

@@ -93,5 +93,5 @@ def cross_check(program: Program, x_BTC: Tensor) -> CrossCheck:
     1 make every example stop at exit 1 or at exit N.
     """
     executions: list[Execution] = []
-    counted = count_flops(lambda: executions.append(execute(program, x_BTC)))
+    counted = count_flops(lambda: executions.append(execute(program, x_BTC, compact=True)))
     return CrossCheck(float(executions[0].flops_B.sum()), counted)

@@ -171,7 +171,7 @@ MOVEMENT = _named(
     view _unsafe_view reshape _reshape_alias view_as_real view_as_complex expand permute transpose t unsqueeze
     squeeze select slice narrow split unsafe_split split_with_sizes unbind unfold as_strided alias detach diagonal
     flip roll repeat tril triu cat stack constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d
-    replication_pad2d index index_select gather scatter index_copy embedding select_backward slice_backward
+    replication_pad2d index index_select index_fill gather scatter index_copy embedding select_backward slice_backward
     select_scatter slice_scatter unfold_backward clone copy _to_copy lift_fresh lift_fresh_copy resize empty
     empty_like empty_strided empty_permuted new_empty new_empty_strided zeros zeros_like new_zeros ones ones_like
     new_ones full full_like new_full fill zero scalar_tensor arange eye _unsafe_index

@@ -1,4 +1,8 @@
-"""Executes a program and really stops: an example that has halted leaves the batch and costs nothing more."""
+"""Executes a program and really stops: an example that has halted leaves the batch and costs nothing more.
+
+What an example spends belongs to the program; how its rows lie in the machine does not. Halted rows are dropped where
+that pays, decided from FLOPs alone, so the same program does the same thing on every machine.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,14 @@ import torch
 from torch import Generator, Tensor
 
 from sp_search import halting
+from sp_search.compute.dispatch import unmetered
 from sp_search.pricing import HaltingRule
 from sp_search.program import Program, State
+
+DROPPING_FLOPS = 1e6
+"""FLOPs that the next step must save before halted rows are dropped: what it costs to choose the rows that stay."""
+MOVING_FLOPS = 10.0
+"""The same for every number of state that has to be copied (benchmarks/compaction.py measures both)."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +35,27 @@ class Execution:
     flops_B: Tensor
 
 
-def _rows(tensor: Tensor, rows: list[int]) -> Tensor:
-    if len(rows) == tensor.shape[0] and rows == list(range(len(rows))):
-        return tensor
-    return tensor.index_select(0, torch.tensor(rows, dtype=torch.int64, device=tensor.device))
+def _chosen(parts: State, rows: Tensor) -> State:
+    """Return these rows of every part."""
+    return tuple(part.index_select(0, rows) for part in parts)
 
 
-def _where(flags_B: Tensor, rows: list[int]) -> list[int]:
-    flags = flags_B.tolist()
-    return [row for row in rows if flags[row]]
+def _both(flags_B: Tensor, among_B: Tensor) -> Tensor:
+    """Return the rows for which both are true. The machine's bookkeeping: a meter has counted the comparison."""
+    rows_B: Tensor = unmetered(lambda: (flags_B & among_B).nonzero().squeeze(1))
+    return rows_B
+
+
+def pays(halted: int, running: int, numbers: int, flops: float) -> bool:
+    """Return whether dropping `halted` rows saves more in the next step alone than it costs.
+
+    Args:
+        halted: rows that have halted and are still computed.
+        running: rows that stay.
+        numbers: elements of state of one row.
+        flops: of the next step, of one row.
+    """
+    return halted * flops >= DROPPING_FLOPS + MOVING_FLOPS * running * numbers
 
 
 @torch.no_grad()
@@ -42,7 +64,7 @@ def execute(
     x_BTC: Tensor,
     *,
     rule: HaltingRule | None = None,
-    compact: bool = True,
+    compact: bool | None = None,
     generator: Generator | None = None,
 ) -> Execution:
     """Run `program` on a batch until every example has halted.
@@ -51,53 +73,63 @@ def execute(
         program: model, rule and N; N may exceed what a model that shares weights was trained with.
         x_BTC: inputs. A batch of one is a plain loop with a break; an empty batch has an empty answer.
         rule: takes the place of the program's own.
-        compact: drop halted rows. Without it the machine goes on computing them, to no use, until all have halted:
-            faster where a step is tiny. Answers, exits and flops_B are the same: they belong to the program.
+        compact: whether halted rows are dropped; without it the machine goes on computing them, to no use, until all
+            have halted. By default they are dropped where it pays (`pays`). Answers, exits and flops_B are the same.
         generator: of the rule `sample`; by default one seeded by the rule.
     """
     program = program if rule is None else replace(program, rule=rule)
     model, rule = program.model, program.rule
+    flops_N = program.flops_N(x_BTC.shape[1])
     decides = program.exits > 1 and rule.reads != "nothing"
     state: State = model.start(x_BTC)
+    numbers = sum(part[:1].numel() for part in state)
     classes = model.prices(x_BTC.shape[1], program.exits).classes
     level = halting.levels(rule if decides else HaltingRule(), len(x_BTC), classes, x_BTC, generator)
     said = halting.predicted(model.predict(x_BTC)) if decides and rule.reads == "prediction" else None
     memory: halting.Memory = ()
-    examples = list(range(x_BTC.shape[0]))  # the example that each row of the state holds
-    running = examples  # the rows that have not halted
+    example_B = torch.arange(len(x_BTC), device=x_BTC.device)  # that each row of the state holds
+    running_B = torch.ones_like(example_B, dtype=torch.bool)  # the rows that have not halted
+    running = len(x_BTC)
     answers: list[Tensor] = []
-    exit_of: dict[int, int] = {}  # in the order of `answers`
+    left: list[tuple[Tensor, int]] = []  # examples and the exit at which they left, in the order of `answers`
     for index in range(1, program.exits + 1):
         state = model.step(state, index)
+        last = index == program.exits
         logits = model.answer(state, index) if rule.reads == "answer" else None
-        leaving: list[int] = []
-        if index == program.exits:
-            leaving = running
-        elif decides:
+        if not last and not decides:
+            continue
+        halts_B = running_B
+        if not last:
             seen = logits if logits is not None else said if said is not None else model.halt(state, index)
             score_B, memory = halting.score(rule, seen, memory, index)
-            leaving = _where(score_B >= level, running)
-        if not leaving and index < program.exits:
+            halts_B = score_B >= level
+        leaving_B = _both(halts_B, running_B)
+        if not len(leaving_B) and not last:
             continue
+        whole = len(leaving_B) == len(example_B)
         if logits is None:
-            answers.append(model.answer(tuple(_rows(part, leaving) for part in state), index))
+            answers.append(model.answer(state if whole else _chosen(state, leaving_B), index))
         else:
-            answers.append(_rows(logits, leaving))
-        exit_of |= {examples[row]: index for row in leaving}
-        running = sorted(set(running).difference(leaving))
+            answers.append(logits if whole else logits.index_select(0, leaving_B))
+        left.append((example_B.index_select(0, leaving_B), index))
+        running -= len(leaving_B)
         if not running:
             break
-        if compact:
-            state, memory = (tuple(_rows(part, running) for part in parts) for parts in (state, memory))
-            said = None if said is None else _rows(said, running)
-            level = _rows(level, running) if rule.kind == "sample" else level
-            examples = [examples[row] for row in running]
-            running = list(range(len(running)))
-    order = {example: place for place, example in enumerate(exit_of)}
-    flops_N = program.flops_N(x_BTC.shape[1])
-    exits = [exit_of[example] for example in range(x_BTC.shape[0])]
-    return Execution(
-        _rows(torch.cat(answers), [order[example] for example in range(x_BTC.shape[0])]),
-        torch.tensor(exits, dtype=torch.int64, device=x_BTC.device),
-        torch.tensor([flops_N[index - 1] for index in exits], dtype=torch.float64, device=x_BTC.device),
-    )
+        running_B = running_B.index_fill(0, leaving_B, False)
+        halted, saved = len(example_B) - running, flops_N[index] - flops_N[index - 1]
+        if pays(halted, running, numbers, saved) if compact is None else compact:
+            staying_B = _both(running_B, running_B)
+            state, memory = _chosen(state, staying_B), _chosen(memory, staying_B)
+            said = None if said is None else said.index_select(0, staying_B)
+            level = level.index_select(0, staying_B) if level.dim() else level
+            example_B, running_B = example_B.index_select(0, staying_B), torch.ones_like(staying_B, dtype=torch.bool)
+    order_B, exit_B = unmetered(lambda: _in_order(left))
+    costs_N = torch.tensor(flops_N, dtype=torch.float64, device=x_BTC.device)
+    return Execution(torch.cat(answers).index_select(0, order_B), exit_B, unmetered(lambda: costs_N[exit_B - 1]))
+
+
+def _in_order(left: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+    """Return, for every example, where its answer lies, and its exit."""
+    order_B = torch.cat([example_B for example_B, _ in left]).argsort()
+    exit_B = torch.cat([torch.full_like(example_B, index) for example_B, index in left])
+    return order_B, exit_B.index_select(0, order_B)
