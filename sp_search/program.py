@@ -22,6 +22,8 @@ from sp_search.pricing import HaltingRule, Prices, cumulative_flops
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sp_search.units import UnitLayout
+
 State = tuple[Tensor, ...]
 """A model's state: tensors whose first dimension is B, so that halted rows can leave."""
 
@@ -37,6 +39,7 @@ class ProgramModel(nn.Module):
         shares_weights: exits share weights (they are rollouts and can be unrolled beyond N).
         any_length: it takes inputs of other lengths than it was built for.
         price_list: (positions, exits) -> analytic prices; the part that builds the network gives it.
+        units: which parts of every parameter grow with the width, where the part that builds it says so.
         origin: JSON from which it can be built again: the part, the shape, N, and what its constructor took.
     """
 
@@ -44,6 +47,7 @@ class ProgramModel(nn.Module):
     shares_weights: bool
     any_length: bool = True
     price_list: Callable[[int, int], Prices]
+    units: UnitLayout | None = None
     origin: dict[str, Any]
 
     def start(self, x_BTC: Tensor) -> State:
@@ -95,7 +99,8 @@ class Exits:
 
     logits_NBTV; halt_NB holds halting *logits* or None for a model without a halting unit; flops_N is cumulative FLOPs
     per example when the answer is given at exit n. Where a loss asks for them: depth_N, the serial depth when the
-    answer is given at exit n; right_NB, whether exit n answers rightly; predict_BN, the halting predictor's logits.
+    answer is given at exit n; right_NB, whether exit n answers rightly; predict_BN, the halting predictor's logits;
+    active, the expected FLOPs of the units whose gates are open, as a share of all units' (a scalar).
     """
 
     logits_NBTV: Tensor
@@ -104,6 +109,7 @@ class Exits:
     depth_N: tuple[float, ...] = ()
     right_NB: Tensor | None = None
     predict_BN: Tensor | None = None
+    active: Tensor | None = None
 
 
 def unroll(

@@ -98,13 +98,24 @@ def member_problems(members: list[dict[str, Any]], task: Task | None, base: Part
             problems += [((*place, *path), message) for path, message in found]
             continue
         member = parts_of(*base, config)
-        unfit = None if task is None else member.model.refuses(task.shape())
+        unfit = None if task is None else _misfit(member, task)
         if unfit:
             problems.append((place, unfit))
         if member in seen:
             problems.append((place, f"the same configuration as member {seen[member]}: remove one"))
         seen.setdefault(member, index)
     return problems
+
+
+def _misfit(member: Parts, task: Task) -> str | None:
+    """Say why a member's model does not fit the task, or its prior the model, or return None."""
+    model, prior, shape = member.model, member.prior, task.shape()
+    if (unfit := model.refuses(shape)) is not None:
+        return unfit
+    if prior.gates_units() and model.unit_layout(shape, 1, halting=prior.uses_halting()) is None:
+        gates = f"{prior.kind_name()} gates the units of a model, and {model.kind_name()} has no unit layout"
+        return f"{gates}: choose a model with an axis width, such as recall_conv or exit_mlp"
+    return None
 
 
 def _override_problems(part: Plugin, overrides: dict[str, Any]) -> list[Problem]:

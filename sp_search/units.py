@@ -56,6 +56,14 @@ def groups(layout: UnitLayout) -> list[str]:
     return list(dict.fromkeys(segment for segment in segments if isinstance(segment, str)))
 
 
+def network_width(layout: UnitLayout, shapes: dict[str, tuple[int, ...]]) -> int:
+    """Return the width of a network; parameters that it has not are those of exits that it has not."""
+    found = {width_of(wiring, shapes[name]) for name, wiring in layout.items() if name in shapes}
+    (width,) = found - {None}
+    assert width is not None
+    return width
+
+
 def width_of(wiring: Wiring, shape: tuple[int, ...]) -> int | None:
     """Return the width of a network in which a parameter has that shape; None where no dimension depends on it.
 

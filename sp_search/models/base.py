@@ -43,7 +43,7 @@ class ModelSpec(Plugin):
     def unit_layout(self, shape: Shape, exits: int, *, halting: bool) -> UnitLayout | None:
         """Return which parts of every parameter grow with the width, or None where the width cannot move.
 
-        A model with an axis `width` has one.
+        A model with an axis `width` has one, and a field `width`.
         """
         return None
 
@@ -96,6 +96,7 @@ class ModelSpec(Plugin):
             return self.prices(shape._replace(positions=positions, answers=answers), exits, halting=halting)
 
         network.price_list = price_list
+        network.units = self.unit_layout(shape, exits, halting=halting)
         network.origin = {
             "model": self.model_dump(mode="json"),
             "shape": shape._asdict(),

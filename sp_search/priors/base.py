@@ -39,6 +39,10 @@ class SpeedPrior(Plugin):
         """Whether the program itself trains at this progress; a prior that trains offline freezes it after warm-up."""
         return True
 
+    def gates_units(self) -> bool:
+        """Whether `attach` gives the model's units gates, for which it needs a unit layout."""
+        return False
+
     def attach(self, network: ProgramModel, shape: Shape, exits: int, generator: Generator) -> ProgramModel:
         """Return the network with the prior's own parameters, if it has any, as submodules of it."""
         return network

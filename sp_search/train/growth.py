@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from sp_search.train.population import Layout, Population
-from sp_search.units import Segment, UnitLayout, Wiring, groups, width_of
+from sp_search.units import Segment, UnitLayout, Wiring, groups, network_width
 
 if TYPE_CHECKING:
     from sp_search.records import RunnerState
@@ -185,11 +185,7 @@ def _size(segment: Segment, width: int) -> int:
 
 
 def _width(layout: UnitLayout, weights: Weights) -> int:
-    """Return the width of a network; names that it has not are those of exits that it has not."""
-    found = {width_of(wiring, tuple(weights[name].shape)) for name, wiring in layout.items() if name in weights}
-    (width,) = found - {None}
-    assert width is not None
-    return width
+    return network_width(layout, {name: tuple(weight.shape) for name, weight in weights.items()})
 
 
 def _disturb(weights: Weights, noise: float, generator: Generator) -> None:

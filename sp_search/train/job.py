@@ -18,11 +18,13 @@ from torch.nn import functional
 from sp_search import assembly
 from sp_search.compute.serial import program_serial_depth
 from sp_search.pricing import HaltingRule, cumulative_flops
-from sp_search.program import Program, ProgramModel, unroll
+from sp_search.program import Exits, Program, ProgramModel, unroll
 from sp_search.records import Assignment, derive_seed
 from sp_search.tasks.base import Batch
+from sp_search.train.gating import GATING_FLOPS_PER_PARAMETER, WidthPrice, through_gates
 from sp_search.train.population import Layout, ReplicaLoss
 from sp_search.train.settings import LOSS_FLOPS_PER_LOGIT, OPTIMISER_FLOPS_PER_PARAMETER
+from sp_search.units import network_width
 
 if TYPE_CHECKING:
     from sp_search.models.base import ModelSpec
@@ -76,10 +78,11 @@ class Job:
     def may_stop(self, step: int) -> bool:
         """Whether a lineage that is good enough may stop after `step` steps.
 
-        A recipe that trains halting under a max budget runs to its end: nothing but the loss asks it to spend less.
+        A recipe that trains halting or gates under a max budget runs to its end: only the loss asks it to spend less.
         Under a mean budget it may stop once halting trains, as the cap is a part of what must be met.
         """
-        if self.assignment.budget.kind == "max" and self.prior.rule().reads in ("halt", "prediction"):
+        spares = self.prior.rule().reads in ("halt", "prediction") or self.prior.gates_units()
+        if self.assignment.budget.kind == "max" and spares:
             return step >= self.settings.steps
         return self._warmed_up(step)
 
@@ -135,32 +138,49 @@ class Job:
         known["cost_N"] = self.cost_N()
 
         def replica_loss(
-            model: ProgramModel, x_BTC: Tensor, y_BT: Tensor, remembered: dict[str, Tensor]
+            model: ProgramModel,
+            x_BTC: Tensor,
+            y_BT: Tensor,
+            remembered: dict[str, Tensor],
+            noise_U: Tensor | None = None,
         ) -> tuple[Tensor, dict[str, Tensor]]:
             def batch_loss(logits_BTV: Tensor) -> Tensor:
                 return functional.cross_entropy(logits_BTV.movedim(-1, 1), y_BT, reduction="none").flatten(1).mean(1)
 
-            with torch.set_grad_enabled(torch.is_grad_enabled() and trains_program):
-                exits = unroll(
-                    model,
-                    x_BTC,
-                    exits=self.exits,
-                    halting=halting,
-                    burn_in=burn_in,
-                    last_only=last_only,
-                    rule=self.prior.rule(),
+            def unrolled(network: ProgramModel) -> Exits:
+                rule = self.prior.rule()
+                return unroll(
+                    network, x_BTC, exits=self.exits, halting=halting, burn_in=burn_in, last_only=last_only, rule=rule
                 )
+
+            with torch.set_grad_enabled(torch.is_grad_enabled() and trains_program):
+                exits, open_U = (unrolled(model), None) if noise_U is None else through_gates(model, noise_U, unrolled)
             batch = Batch(x_BTC, y_BT)
             exits = replace(
                 exits,
                 depth_N=self.depth_N,
                 right_NB=torch.stack([self.task.correct(logits_BTV, batch) for logits_BTV in exits.logits_NBTV]),
                 predict_BN=model.predict(x_BTC) if predicting else None,
+                active=None if open_U is None else self.width_price.share(open_U),
             )
             loss, state = self.prior.loss(exits, batch_loss, {**known, **remembered})
             return loss, {name: state[name].detach() for name in remembered}
 
         return replica_loss
+
+    @cached_property
+    def width_price(self) -> WidthPrice:
+        """FLOPs of the network by its width, for priors that gate its units."""
+        return WidthPrice.of(self.spec, self.task.shape(), self.exits, halting=self.prior.uses_halting())
+
+    def gate_noise(self, lineages: list[int], first: int, steps: int) -> Tensor | None:
+        """Return noise_SRU, every lineage's own, from which its gates are drawn in the S steps from `first` on."""
+        if not self.prior.gates_units():
+            return None
+        units = network_width(self.model.units or {}, dict(zip(self.layout.names, self.layout.shapes, strict=True)))
+        generators = [Generator().manual_seed(self.seed(lineage, "gates", first)) for lineage in lineages]
+        noise_RSU = torch.stack([torch.rand(steps, units, generator=generator) for generator in generators])
+        return noise_RSU.transpose(0, 1).to(self.device)
 
     @cached_property
     def depth_N(self) -> tuple[float, ...]:
@@ -187,7 +207,9 @@ class Job:
         forward += LOSS_FLOPS_PER_LOGIT * shape.answers * shape.classes * len(answers)
         per_example = (3 if self.prior.trains_program(self.progress(step)) else 1) * forward
         per_example += burn_in * prices.step_N[0] + (3 * prices.predict if self.trains_predictor(step) else 0.0)
-        return self.settings.batch * per_example + OPTIMISER_FLOPS_PER_PARAMETER * sum(self.layout.sizes)
+        per_parameter = OPTIMISER_FLOPS_PER_PARAMETER
+        per_parameter += GATING_FLOPS_PER_PARAMETER if self.prior.gates_units() else 0.0
+        return self.settings.batch * per_example + per_parameter * sum(self.layout.sizes)
 
     def prices(self) -> Prices:
         """Return the analytic prices of the network at this level."""

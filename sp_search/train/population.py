@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 ADAM_DECAY = (0.9, 0.999)
 ADAM_EPSILON = 1e-8
 
-ReplicaLoss = Callable[["ProgramModel", Tensor, Tensor, dict[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
-"""(model, x_BTC, y_BT, what the prior remembers) of one replica -> its scalar loss, and what it remembers next."""
+ReplicaLoss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+"""(model, x_BTC, y_BT, what is remembered, noise_U if it has gates) of a replica -> scalar loss, what is remembered."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Stepped(NamedTuple):
     remembered: dict[str, Tensor]
 
 
-class _Bound(torch.nn.Module):
+class Bound(torch.nn.Module):
     """A network and a function of it as one module, so that `functional_call` swaps the weights for all of it."""
 
     def __init__(self, model: ProgramModel, function: Callable[..., Any]) -> None:
@@ -149,7 +149,7 @@ def per_replica(
 
     def one(own: dict[str, Tensor], *own_inputs: Any) -> Any:
         return functional_call(
-            _Bound(model, function), {f"model.{name}": part for name, part in own.items()}, own_inputs
+            Bound(model, function), {f"model.{name}": part for name, part in own.items()}, own_inputs
         )
 
     return vmap(one, in_dims=(0, *((None if shared else 0,) * len(inputs))))(weights, *inputs)
@@ -163,11 +163,16 @@ def train_step(
     learning_rate: float,
     clip: float,
     remembered: dict[str, Tensor] | None = None,
+    noise_RU: Tensor | None = None,
 ) -> Stepped:
-    """Return the population after one step on the summed losses; a batch is x_RBTC, y_RBT, `remembered` float_R."""
+    """Return the population after one step on the summed losses; a batch is x_RBTC, y_RBT, `remembered` float_R.
+
+    `noise_RU` is what the loss draws its gates from, where it has some.
+    """
     weights = Layout.of(model).split(population.weights_RP)
+    inputs = (*batch, remembered or {}, *([] if noise_RU is None else [noise_RU]))
     leaves = {name: part.detach().requires_grad_() for name, part in weights.items()}
-    loss_R, remembered = per_replica(model, replica_loss, leaves, (*batch, remembered or {}))
+    loss_R, remembered = per_replica(model, replica_loss, leaves, inputs)
     gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss_R.sum(), list(leaves.values()), allow_unused=True)
     gradient_RP, used_P = [], []
     for leaf, gradient in zip(leaves.values(), gradients, strict=True):

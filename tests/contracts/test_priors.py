@@ -32,6 +32,7 @@ def exits_with(halt_NB, logits_NBTV=None):
         depth_N=(5.0, 9.0, 13.0, 17.0),
         right_NB=torch.arange(N)[:, None] >= torch.arange(B) % N,
         predict_BN=torch.randn(B, N, generator=torch.Generator().manual_seed(0)).requires_grad_(),
+        active=torch.tensor(0.5),
     )
 
 

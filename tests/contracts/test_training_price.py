@@ -71,7 +71,9 @@ def test_a_training_step_costs_what_is_charged_within_a_seventh(model, prior):
     remembered = {name: torch.full((REPLICAS,), start) for name, start in job.prior.remembers().items()}
     step = job.settings.steps - 1
     loss = job.loss(step, 0)
+    noise_SRU = job.gate_noise([0, 1], 0, 1)
+    noise = () if noise_SRU is None else (noise_SRU[0],)
     counted = count_flops(
-        lambda: train_step(job.model, population, loss, (x_SRBTC[0], y_SRBT[0]), 0.01, 1.0, remembered)
+        lambda: train_step(job.model, population, loss, (x_SRBTC[0], y_SRBT[0]), 0.01, 1.0, remembered, *noise)
     ).total
     assert counted == pytest.approx(REPLICAS * job.step_flops(step, 0), rel=0.15)
