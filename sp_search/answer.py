@@ -57,7 +57,7 @@ def remeasure(
     trial = try_program(program, study.task, batch, exact=exact)
     described = {
         "model": study.model.kind_name(),
-        **runner.spec_of(assignment).model_dump(mode="json"),
+        **program.model.origin["model"],
         "prior": runner.prior_of(assignment).model_dump(mode="json"),
         "member": selection.member,
         "lineage": selection.lineage,

@@ -57,7 +57,7 @@ def measure_lineage(
         gates=counts,
         compute=compute,
         max_available_flops=program.max_available_flops(shape.positions),
-        parameters=sum(job.layout.sizes),
+        parameters=sum(part.numel() for part in program.model.parameters()),
         serial_depth=program_serial_depth(program, shape),
         diagnostics=diagnostics,
     )

@@ -17,6 +17,7 @@ from sp_search import assembly
 from sp_search.pricing import HaltingRule
 from sp_search.program import Program, ProgramModel
 from sp_search.records import Assignment, Measured, RunnerState
+from sp_search.train.gating import cut, settled
 from sp_search.train.growth import inherit
 from sp_search.train.job import Job
 from sp_search.train.measure import measure_lineage
@@ -124,8 +125,11 @@ class NeuralRunner:
         row = state.meta["lineages"].index(lineage)
         weights = job.layout.split(state.arrays["weights_RP"][row : row + 1])
         job.model.load_state_dict({name: part[0] for name, part in weights.items()})
+        model = job.model
+        if job.prior.gates_units():
+            model = cut(job.spec, model, self.task.shape(), job.exits, halting=job.prior.uses_halting())
         rule = HaltingRule(job.prior.rule().kind, state.meta["threshold"][row])
-        return Program(job.model.eval(), rule, job.exits)
+        return Program(model.to(self.device).eval(), rule, job.exits)
 
     def spec_of(self, assignment: Assignment) -> ModelSpec:
         """Return the model part of an assignment: the base with the member's fields, then the budget's, over it."""
@@ -185,6 +189,7 @@ class NeuralRunner:
         if not live or not job.may_stop(meta["step"]):
             return 0.0
         weights = job.layout.split(stored.rows(live).weights_RP.to(self.device))
+        weights = settled(job.model, weights) if job.prior.gates_units() else weights
         alpha = self.alpha if meta["step"] >= job.settings.steps else self.alpha / 10
         looked = validate(job, weights, alpha=alpha, seed=job.seed("validation", meta["step"]))
         for row, seen in zip(live, looked.lineages, strict=True):
@@ -250,11 +255,12 @@ def _train_slice(job: Job, state: RunnerState, live: list[int]) -> _Slice:
         name: torch.tensor([values[row] for row in live], device=job.device)
         for name, values in state.meta["remembered"].items()
     }
-    flops = 0.0
+    flops, noise_SRU = 0.0, job.gate_noise(lineages, first, steps)
     for index, burn_in in enumerate(job.burn_ins(first, steps)):
         step, batch = first + index, (x_SRBTC[index], y_SRBT[index])
         loss, rate = job.loss(step, burn_in), job.learning_rate(step)
-        stepped = train_step(job.model, population, loss, batch, rate, job.settings.gradient_norm, remembered)
+        noise_RU = None if noise_SRU is None else noise_SRU[index]
+        stepped = train_step(job.model, population, loss, batch, rate, job.settings.gradient_norm, remembered, noise_RU)
         population, remembered = stepped.population, stepped.remembered
         total_R += stepped.loss_R
         flops += len(live) * job.step_flops(step, burn_in)
