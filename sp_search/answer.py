@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sp_search.pricing import largest_gap
 from sp_search.records import Assignment, derive_seed
 from sp_search.result import Remeasured
 from sp_search.search import Search
@@ -39,6 +40,7 @@ def remeasure(
         milestone: which one.
     """
     from sp_search.train.evaluate import draw_batch, try_program
+    from sp_search.train.generalise import needs, over_spend, steps_by_need
 
     best = search.selection(milestone)
     if best is None:
@@ -67,8 +69,14 @@ def remeasure(
         "halting": {"kind": program.rule.kind, "threshold": program.rule.threshold},
         "fresh": study.task.held_out("verification") is None,
     }
-    compute = trial.compute(program, study.task.shape().positions)
-    return Remeasured(selection, found, compute, _reports(study, program), described), program
+    positions = study.task.shape().positions
+    compute, need_B = trial.compute(program, positions), needs(program, study.task, batch)
+    generalisation = {"overthinking": _overthinking(study, program)}
+    if need_B is not None:
+        compute["over_spend"] = over_spend(need_B, trial, program)
+        generalisation["steps_by_need"] = steps_by_need(need_B, trial)
+    gap = largest_gap(program.flops_N(positions))
+    return Remeasured(selection, found, compute, _reports(study, program), described, gap, generalisation), program
 
 
 def _reports(study: Study, program: Program) -> dict[str, Any]:
@@ -92,6 +100,16 @@ def _reports(study: Study, program: Program) -> dict[str, Any]:
             count, rule = try_program(program, study.task, batch, exact=exact).count, "as selected"
         reports[distribution] = {**accuracy_interval(count, alpha).model_dump(), "rule": rule}
     return reports
+
+
+def _overthinking(study: Study, program: Program) -> list[dict[str, Any]]:
+    """Return accuracy against exits, beyond those that the program has where they share weights."""
+    from sp_search.train.generalise import overthinking
+
+    longer = program.model.shares_weights and program.model.any_length and "longer" in study.task.distributions()
+    distributions = [study.task.distributions()[0], *(["longer"] if longer else [])]
+    seed = derive_seed(study.seed, "overthinking")
+    return overthinking(program, study.task, distributions, REPORT_EXAMPLES, seed)
 
 
 def write_program(folder: Path, program: Program, payload: dict[str, Any]) -> None:

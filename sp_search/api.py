@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sp_search.answer import remeasure, write_program
+from sp_search.arms import Arms, arms_of, load_asked
+from sp_search.comparison import COMPARISON_NAME, arm_folder, build_comparison
 from sp_search.errors import Interrupted, StorageError, StudyError
-from sp_search.folder import manifest, new_folder, recorded_study, tracking_uri, versions, write_json
+from sp_search.folder import (
+    begun_arms,
+    holds_arms,
+    manifest,
+    new_folder,
+    recorded_arms,
+    recorded_study,
+    versions,
+    write_json,
+)
 from sp_search.ledger import LEDGER_NAME, Ledger, read_ledger
 from sp_search.limits import limit_of, repeated_flops
 from sp_search.plan import Plan, build_runner, plan_study
@@ -22,15 +31,14 @@ from sp_search.records import Assignment
 from sp_search.report.live import LiveLine
 from sp_search.result import Remeasured, build_result
 from sp_search.search import Search
+from sp_search.session import interruptible, tracked
 from sp_search.store import FolderStore
-from sp_search.study import Cluster, Study, load_cluster, load_study, study_of
+from sp_search.study import Cluster, Study, load_cluster, study_of
 
 if TYPE_CHECKING:
     from sp_search.program import Program
 
 Driver = Literal["ray", "inprocess"]
-PATIENCE_S, INTERRUPTED_PATIENCE_S = 60.0, 3.0
-"""How long the end of a study waits for MLflow."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,23 @@ class Result:
         return load(self.folder)
 
 
+@dataclass(frozen=True)
+class Comparison(Result):
+    """What a study with arms leaves: the content of `comparison.json`, and the result of every arm that has ended."""
+
+    arms: dict[str, Result]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all arms met all their milestones, 4 when an arm ended by too many failures, else 3."""
+        codes = [arm.exit_code for arm in self.arms.values()]
+        return max(codes, default=3)
+
+    def program(self) -> Program:
+        """Refuse: every arm has a program of its own."""
+        raise StudyError([f"a comparison has a program for each arm: take one of arms, {', '.join(self.arms)}"])
+
+
 def run(
     study: Study | str | Path | dict[str, Any],
     *,
@@ -67,10 +92,10 @@ def run(
     overrides: Sequence[str] = (),
     driver: Driver = "ray",
 ) -> Result:
-    """Run a study to its answer.
+    """Run a study to its answer; with `arms`, every arm to its own, and return a `Comparison`.
 
     Args:
-        study: a `Study`, its file, or its content.
+        study: a `Study`, its file, or its content; a file or content with `arms` runs every arm.
         output: the study's folder; by default a new one under `sp_search_runs`.
         address: of a running Ray cluster; None starts a local one.
         cluster: a cluster file, which says the same and more; `address` comes first.
@@ -85,9 +110,14 @@ def run(
     """
     if driver not in get_args(Driver):
         raise StudyError([f"driver: got {driver!r}. Known: {', '.join(get_args(Driver))}."])
-    asked, where = _as_study(study, overrides, seed), _as_cluster(address, cluster)
+    asked, where = _as_asked(study, overrides, seed), _as_cluster(address, cluster)
+    if isinstance(asked, Arms):
+        return _begin_arms(asked, output, driver, where)
     plan = plan_study(asked)
-    folder = new_folder(asked, output)
+    return _begin(asked, plan, new_folder(asked.name, output), driver, where)
+
+
+def _begin(asked: Study, plan: Plan, folder: Path, driver: Driver, where: Cluster) -> Result:
     with Ledger(folder, create=True) as ledger:
         (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
         begun = {
@@ -128,10 +158,15 @@ def resume(
     Raises:
         StorageError: the folder is no study, is damaged, or another driver holds it.
     """
-    path = Path(folder)
+    path, where = Path(folder), _as_cluster(address, cluster)
+    if holds_arms(path):
+        return _drive_arms(recorded_arms(path), path, driver or manifest(path)["driver"], where)
     if not (path / LEDGER_NAME).exists():
         raise StorageError(f"{path} holds no {LEDGER_NAME}: it is no study folder")
-    where = _as_cluster(address, cluster)
+    return _resume(path, driver, where)
+
+
+def _resume(path: Path, driver: Driver | None, where: Cluster) -> Result:
     with Ledger(path) as ledger:
         study = recorded_study(ledger.entries, path)
         plan = plan_study(study)
@@ -141,12 +176,17 @@ def resume(
 
 
 def plan(study: Study | str | Path | dict[str, Any]) -> Plan:
-    """Return what a study would run and what it could cost, without starting anything."""
-    return plan_study(_as_study(study, (), None))
+    """Return what a study (or one arm's) would run and what it could cost, without starting anything."""
+    asked = _as_asked(study, (), None)
+    if isinstance(asked, Arms):
+        raise StudyError([f"{asked.name} has arms, each with a plan of its own: sp_search.arms.load_asked gives them"])
+    return plan_study(asked)
 
 
 def status(folder: str | Path) -> dict[str, Any]:
-    """Return where a study stands, from its ledger alone; it may be running."""
+    """Return where a study stands, from its ledger alone; it may be running. Of a comparison, where every arm does."""
+    if holds_arms(Path(folder)):
+        return _arms_status(Path(folder))
     entries = read_ledger(Path(folder))
     study = recorded_study(entries, Path(folder))
     search = _search(study, plan_study(study), None)
@@ -173,9 +213,12 @@ def status(folder: str | Path) -> dict[str, Any]:
 
 
 def report(folder: str | Path) -> Path:
-    """Write the study's page anew from its JSON, and return it."""
+    """Write the study's page anew from its JSON, and return it; of a comparison, its table too."""
     from sp_search.report.page import write_report
 
+    if holds_arms(Path(folder)):
+        _compare(recorded_arms(Path(folder)), Path(folder))
+        return Path(folder) / "report.html"
     return write_report(Path(folder))
 
 
@@ -206,13 +249,61 @@ def load(folder: str | Path) -> Program:
     return load_program(path / "program" if (path / "program").is_dir() else path)
 
 
-def _as_study(study: Study | str | Path | dict[str, Any], overrides: Sequence[str], seed: int | None) -> Study:
+def _begin_arms(asked: Arms, output: str | Path | None, driver: Driver, where: Cluster) -> Comparison:
+    """Write down what is compared, then run every arm."""
+    for arm in asked.arms:
+        plan_study(arm.study)
+    folder = new_folder(asked.name, output)
+    (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
+    write_json(folder / "manifest.json", begun_arms(asked, driver))
+    return _drive_arms(asked, folder, driver, where)
+
+
+def _drive_arms(asked: Arms, folder: Path, driver: Driver, where: Cluster) -> Comparison:
+    """Begin, go on with, or read every arm, one after another; then write the table and the page."""
+    results = {}
+    for arm in asked.arms:
+        own = arm_folder(folder, arm)
+        sys.stderr.write(f"arm {arm.name}\n")
+        try:
+            if (own / "result.json").exists():
+                results[arm.name] = Result(own, json.loads((own / "result.json").read_text(encoding="utf-8")))
+            elif (own / LEDGER_NAME).exists():
+                results[arm.name] = _resume(own, driver, where)
+            else:
+                own.mkdir(parents=True, exist_ok=True)
+                results[arm.name] = _begin(arm.study, plan_study(arm.study), own, driver, where)
+        except Interrupted as interrupted:
+            raise Interrupted(folder, interrupted.signal_number) from None
+    return Comparison(folder, _compare(asked, folder), results)
+
+
+def _compare(asked: Arms, folder: Path) -> dict[str, Any]:
+    """Write `comparison.json` and the page from what the arms left so far."""
+    from sp_search.report.comparison import write_comparison_page
+
+    payload = build_comparison(asked, folder)
+    write_json(folder / COMPARISON_NAME, payload)
+    write_comparison_page(folder)
+    return payload
+
+
+def _arms_status(folder: Path) -> dict[str, Any]:
+    asked = recorded_arms(folder)
+    begun = {arm.name: arm_folder(folder, arm) for arm in asked.arms}
+    arms = {name: status(own) if (own / LEDGER_NAME).exists() else None for name, own in begun.items()}
+    last = [one["last_event"] for one in arms.values() if one is not None]
+    return {"name": asked.name, "arms": arms, "last_event": max(last, default=None)}
+
+
+def _as_asked(study: Study | str | Path | dict[str, Any], overrides: Sequence[str], seed: int | None) -> Study | Arms:
     if isinstance(study, str | Path):
-        return load_study(study, overrides=overrides, seed=seed)
+        return load_asked(study, overrides=overrides, seed=seed)
     content = study.resolved() if isinstance(study, Study) else study
     if overrides:
         raise StudyError(["overrides: they apply to a study file; change the Study or the dict itself"])
-    return study_of(content if seed is None else {**content, "seed": seed})
+    content = content if seed is None else {**content, "seed": seed}
+    return arms_of(content) if "arms" in content else study_of(content)
 
 
 def _as_cluster(address: str | None, cluster: str | Path | None) -> Cluster:
@@ -230,7 +321,7 @@ def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Dri
     folder = ledger.folder
     if driver == "ray" and search.state.finished is None:
         import sp_search.tune.launch  # noqa: F401 - importing ray sets signal handlers of its own: before ours
-    with _tracked(study, folder), _signals(folder):
+    with tracked(study, folder), interruptible(folder):
         if search.state.finished is None:
             line = LiveLine()
             try:
@@ -309,42 +400,3 @@ def _absolute_store(study: Study) -> str | None:
     from sp_search.tracking.mlflow import absolute_uri
 
     return None if study.tracking.uri is None else absolute_uri(study.tracking.uri)
-
-
-@contextmanager
-def _tracked(study: Study, folder: Path) -> Iterator[None]:
-    """Ship the ledger to MLflow meanwhile; at the end say what could not be shipped. Tracking never stops a study."""
-    uri = tracking_uri(folder)
-    if uri is None:
-        yield
-        return
-    from sp_search.tracking.mlflow import Shipper
-
-    shipper, patience_s = Shipper(uri, study.name, folder), INTERRUPTED_PATIENCE_S
-    try:
-        yield
-        patience_s = PATIENCE_S
-    finally:
-        lag = shipper.finish(patience_s)
-        if lag.message:
-            sys.stderr.write(lag.message + "\n")
-
-
-@contextmanager
-def _signals(folder: Path) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into `Interrupted`, so that whoever called can print how to resume."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(folder, number)
-
-    watched = (signal.SIGTERM, signal.SIGINT)
-    try:
-        previous = [signal.signal(number, interrupt) for number in watched]
-    except ValueError:  # not in the main thread: signals are the caller's business
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in zip(watched, previous, strict=True):
-            signal.signal(number, handler)

@@ -17,13 +17,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cyclopts import App, CycloptsError, Parameter
 
 from sp_search import __version__
 from sp_search.errors import Interrupted, StorageError, StudyError
-from sp_search.terminal import milestone_lines, plain, search_rows, table
+from sp_search.terminal import arms_status, milestone_lines, plain, search_rows, table
+
+if TYPE_CHECKING:
+    from sp_search.study import Study
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -139,17 +142,29 @@ def plan(study: StudyFile, /, *, overrides: Overrides = None, seed: int | None =
         overrides: path=value, applied before the study is validated; may be repeated.
         seed: overrides the study's seed.
     """
+    from sp_search.arms import Arms, load_asked
+    from sp_search.comparison import effort_warnings
+
+    asked = load_asked(study, overrides=tuple(overrides or ()), seed=seed)
+    if not isinstance(asked, Arms):
+        return _planned(asked)
+    answers = {arm.name: _planned(arm.study) for arm in asked.arms}
+    warnings = effort_warnings(asked)
+    payload = {"name": asked.name, "arms": {name: one.payload for name, one in answers.items()}, "warnings": warnings}
+    return Answer(payload, "\n\n".join([*(one.text for one in answers.values()), *warnings]))
+
+
+def _planned(asked: Study) -> Answer:
+    """Return one study's plan."""
     from sp_search import api
     from sp_search.report.words import flops
-    from sp_search.study import load_study
 
-    asked = load_study(study, overrides=tuple(overrides or ()), seed=seed)
     planned = api.plan(asked)
     total = sum(row.training_flops or 0.0 for row in planned.rows)
     rows = [
         (
             str(row.member),
-            " ".join(f"{key}={value}" for key, value in asked.population.members[row.member].items())
+            " ".join(f"{key}={plain(value)}" for key, value in asked.population.members[row.member].items())
             or "as the study's",
             f"{row.cap:g}",
             "-" if row.axis_value is None else str(row.axis_value),
@@ -193,14 +208,16 @@ def validate(*studies: StudyFile, overrides: Overrides = None, seed: int | None 
         seed: overrides the studies' seeds.
     """
     from sp_search import api
-    from sp_search.study import load_study
+    from sp_search.arms import Arms, load_asked
 
     if not studies:
         raise StudyError(["no study file is given: sp-search validate studies/quickstart.yaml"])
     problems: list[str] = []
     for study in studies:
         try:
-            api.plan(load_study(study, overrides=tuple(overrides or ()), seed=seed))
+            asked = load_asked(study, overrides=tuple(overrides or ()), seed=seed)
+            for one in [arm.study for arm in asked.arms] if isinstance(asked, Arms) else [asked]:
+                api.plan(one)
         except StudyError as error:
             problems += error.problems
     if problems:
@@ -218,6 +235,8 @@ def status(folder: StudyFolder, /) -> Answer:
     from sp_search import api
 
     payload = api.status(folder)
+    if "arms" in payload:
+        return Answer(payload, "\n".join(table(arms_status(payload))))
     last = datetime.fromtimestamp(payload["last_event"]).astimezone().isoformat(" ", "seconds")
     return Answer(
         payload, "\n".join(table([(key, plain(value)) for key, value in {**payload, "last_event": last}.items()]))
@@ -313,9 +332,9 @@ def list_parts(family: str | None = None, /) -> Answer:
 @app.command
 def schema() -> Answer:
     """Print the JSON schema of a study file, with the parts that are installed."""
-    from sp_search.study import study_schema
+    from sp_search.arms import file_schema
 
-    payload = study_schema()
+    payload = file_schema()
     return Answer(payload, json.dumps(payload, indent=2))
 
 
@@ -376,6 +395,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
 def _answer(result: Any) -> Answer:
     """Return what a finished study says: the program, how sure it is, what was not excluded, and where it all is."""
     payload = result.payload
+    if "arms" in payload:
+        return _compared(result)
     from sp_search.folder import tracking_uri
     from sp_search.tracking.mlflow import ui_command
 
@@ -388,3 +409,13 @@ def _answer(result: Any) -> Answer:
     answers = [line for one in payload["milestones"] for line in milestone_lines(one)]
     text = "\n".join([*answers, "", *table([*search_rows(payload), *where])])
     return Answer({**payload, "folder": str(result.folder)}, text, result.exit_code)
+
+
+def _compared(result: Any) -> Answer:
+    """Return what a finished comparison says: a row for each arm, in the order of the file."""
+    from sp_search.report.comparison import HEADS, cells, ranking, read_comparison
+
+    compared = read_comparison(result.folder)
+    where = [("folder", str(result.folder)), ("report", str(result.folder / "report.html"))]
+    lines = [ranking(compared), "", *table([HEADS, *map(cells, compared.arms)]), "", *compared.warnings, *table(where)]
+    return Answer({**result.payload, "folder": str(result.folder)}, "\n".join(lines), result.exit_code)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sp_search import __version__
+from sp_search.arms import Arms, load_asked
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME
 from sp_search.study import Study
@@ -17,14 +18,14 @@ from sp_search.study import Study
 RUNS = "sp_search_runs"
 
 
-def new_folder(study: Study, output: str | Path | None) -> Path:
+def new_folder(name: str, output: str | Path | None) -> Path:
     """Make and return the study's folder; an existing study is never written over."""
     if output is not None:
         folder = Path(output)
-        if (folder / LEDGER_NAME).exists():
+        if (folder / LEDGER_NAME).exists() or holds_arms(folder):
             raise StorageError(f"{folder} holds a study: resume it, or choose another --output")
     else:
-        base, number = Path(RUNS) / study.name, 2
+        base, number = Path(RUNS) / name, 2
         folder = base
         while folder.exists():
             folder, number = base.with_name(f"{base.name}-{number}"), number + 1
@@ -40,6 +41,26 @@ def recorded_study(entries: list[dict[str, Any]], folder: Path) -> Study:
     if not entries or "header" not in entries[0]:
         raise StorageError(f"the ledger of {folder} was never begun: delete the folder and run the study again")
     return Study.model_validate(entries[0]["header"]["study"])
+
+
+def holds_arms(folder: Path) -> bool:
+    """Whether a folder holds a comparison, whose studies lie in it as arms/NAME."""
+    return (folder / "manifest.json").exists() and "arms" in manifest(folder)
+
+
+def begun_arms(asked: Arms, driver: str) -> dict[str, Any]:
+    """Return the manifest of a comparison; its arms have their own."""
+    first = asked.arms[0].study
+    arms = [arm.name for arm in asked.arms]
+    return {"seed": first.seed, "versions": versions(), "driver": driver, "tracking_uri": None, "arms": arms}
+
+
+def recorded_arms(folder: Path) -> Arms:
+    """Return the arms that a comparison was begun with."""
+    asked = load_asked(folder / "study.yaml")
+    if not isinstance(asked, Arms):
+        raise StorageError(f"{folder / 'study.yaml'} has no arms, and the manifest beside it names some")
+    return asked
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -91,6 +91,7 @@ def build_runner(study: Study, device: str = "cpu") -> LevelRunner:
         settings=study.train,
         gates=study.selection.gates,
         verification_n=study.selection.n,
+        stable_after_halt=study.selection.stable_after_halt,
         confidence=study.selection.confidence,
         study_seed=study.seed,
         device=device,

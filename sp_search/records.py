@@ -125,6 +125,13 @@ class Count(Record):
     exact: bool = False
 
 
+class Check(Record):
+    """A count that has to be at least `least` with confidence: what a program must pass beside its gates."""
+
+    count: Count
+    least: float = Field(gt=0, le=1)
+
+
 class Sample(Record):
     """Moments of one compute measure over n examples, with the range that it can possibly take (for honest bounds)."""
 
@@ -143,7 +150,8 @@ class LineageMeasurement(Record):
 
     `ended`: `reached` (the validation bound was met and the program was put to the verification draw), `exhausted`
     (train_steps were used up), `diverged` (loss or weights stopped being finite).
-    `gates` holds verification counts by distribution and is empty unless the bound was reached.
+    `gates` holds verification counts by distribution and is empty unless the bound was reached; `checks` holds what
+    else had to be shown then, by name.
     `compute` holds executed FLOPs and rollouts per example on the training distribution, by measure.
     """
 
@@ -152,6 +160,7 @@ class LineageMeasurement(Record):
     ended: Literal["reached", "exhausted", "diverged"]
     train_steps: int = Field(ge=0)
     gates: dict[str, Count] = Field(default_factory=dict)
+    checks: dict[str, Check] = Field(default_factory=dict)
     compute: dict[str, Sample] = Field(default_factory=dict)
     max_available_flops: float = Field(ge=0)
     parameters: int = Field(ge=0)

@@ -19,13 +19,18 @@ UNSTABLE_SHARE = 0.01
 
 
 class Remeasured(NamedTuple):
-    """A selected program measured again on fresh draws, so that its figures are free of the luck that selected it."""
+    """A selected program measured again on fresh draws, so that its figures are free of the luck that selected it.
+
+    `compute` holds `over_spend` (used / needed) too where the task knows the need.
+    """
 
     selection: Selection
     found: LineageMeasurement
     compute: dict[str, Sample]
     reports: dict[str, Any]
     program: dict[str, Any]
+    largest_gap: float
+    generalisation: dict[str, Any]
 
 
 def build_result(
@@ -74,7 +79,11 @@ def _milestone(study: Study, plan: Plan, search: Search, milestone: float, chose
         name: {**accuracy_interval(count, alpha).model_dump(), "distribution": name}
         for name, count in chosen.found.gates.items()
     }
-    flops = chosen.compute["flops"]
+    checks = {
+        name: {**accuracy_interval(check.count, alpha).model_dump(), "at_least": check.least}
+        for name, check in chosen.found.checks.items()
+    }
+    flops, spent = chosen.compute["flops"], chosen.compute.get("over_spend")
     mean = mean_interval(flops, 1.0 - study.selection.confidence)
     return {
         "milestone": milestone,
@@ -84,14 +93,18 @@ def _milestone(study: Study, plan: Plan, search: Search, milestone: float, chose
         "minimum": minimum,
         "accuracy": gates[study.selection.gates[0]],
         "gates": gates,
+        "checks": checks,
         "mean_flops_per_example": mean.model_dump(),
         "mean_rollouts": mean_interval(chosen.compute["rollouts"], 1.0 - study.selection.confidence).model_dump(),
+        "over_spend": None if spent is None else mean_interval(spent, 1.0 - study.selection.confidence).model_dump(),
         "p95_flops_per_example": flops.p95,
         "max_flops_per_example": flops.largest,
         "max_available_flops": chosen.found.max_available_flops,
+        "largest_gap": chosen.largest_gap,
         "serial_depth": chosen.found.serial_depth,
         "parameters": chosen.found.parameters,
         "reports": chosen.reports,
+        "generalisation": chosen.generalisation,
         "diagnostics": chosen.found.diagnostics,
         "warnings": halting_warnings(chosen.found),
     }

@@ -88,7 +88,8 @@ def spends_a_look(lineage: LineageMeasurement, assignment: Assignment) -> bool:
     """Whether judging the lineage needs a statistical test (a sampled gate, or a sampled mean under a mean budget)."""
     if not lineage.gates:
         return False
-    sampled_gate = any(not count.exact for count in lineage.gates.values())
+    counts = [*lineage.gates.values(), *(check.count for check in lineage.checks.values())]
+    sampled_gate = any(not count.exact for count in counts)
     budget = assignment.budget
     return sampled_gate or (budget.kind == "mean" and not lineage.compute[budget.measure].exact)
 
@@ -128,9 +129,8 @@ def judge(measured: Measured, assignment: Assignment, confidence: float, looks: 
 def _judge_lineage(lineage: LineageMeasurement, assignment: Assignment, alpha: float) -> tuple[LineageReport, float]:
     """Return the verdict on one lineage, and its cost in the measure of the budget."""
     budget = assignment.budget
-    good = bool(lineage.gates) and all(
-        accuracy_low(count, alpha) >= assignment.milestone for count in lineage.gates.values()
-    )
+    required = _required(lineage, assignment.milestone)
+    good = bool(lineage.gates) and all(accuracy_low(count, alpha) >= least for count, least in required)
     sample = lineage.compute.get(budget.measure)
     cost, fits = budget.cap, True
     if sample is not None:
@@ -149,8 +149,15 @@ def _judge_lineage(lineage: LineageMeasurement, assignment: Assignment, alpha: f
 
 
 def _could_pass(lineage: LineageMeasurement, milestone: float, alpha: float) -> bool:
-    """Whether the gates' draws were large enough for this look: else a failure says nothing of the program."""
-    return all(count.exact or alpha ** (1.0 / count.n) >= milestone for count in lineage.gates.values())
+    """Whether the draws were large enough for this look: else a failure says nothing of the program."""
+    required = _required(lineage, milestone)
+    return all(count.exact or alpha ** (1.0 / count.n) >= least for count, least in required)
+
+
+def _required(lineage: LineageMeasurement, milestone: float) -> list[tuple[Count, float]]:
+    """Return every count that has to be good enough, with the share that it must surely reach."""
+    gates = [(count, milestone) for count in lineage.gates.values()]
+    return gates + [(check.count, check.least) for check in lineage.checks.values()]
 
 
 def cost_bound(selection: Selection, lineage: LineageMeasurement, confidence: float) -> float:

@@ -3,24 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from sp_search.errors import StudyError
-from sp_search.strict import KeyPath, Section, show
-from sp_search.yaml_strict import MOST_CHARACTERS, load
+from sp_search.strict import KeyPath, Problem, Section, show
+from sp_search.yaml_strict import MOST_CHARACTERS, YamlProblem, load
 
 SectionT = TypeVar("SectionT", bound=Section)
 
 
-class _Change(NamedTuple):
+class Change(NamedTuple):
     """One override from the command line: what was written, which key it sets, and to what."""
 
     source: str
     path: KeyPath
     value: Any
+
+
+class Cited(NamedTuple):
+    """A problem and where it was written: a line of the file, or an override (line 0)."""
+
+    line: int
+    place: str
+    key: KeyPath
+    message: str
+
+    @property
+    def words(self) -> str:
+        """The problem in one line."""
+        return ": ".join(filter(None, (self.place, dotted(self.key), self.message)))
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The content of a file before it is validated. `lines` holds where every key was written."""
+
+    path: Path
+    data: Any
+    lines: dict[KeyPath, int]
+    problems: list[YamlProblem] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+    def cite(self, problem: Problem) -> Cited:
+        """Cite the line of the nearest key that was written, in the file or in an override."""
+        key, message = problem
+        for change in reversed(self.changes):
+            inside = change.path == key[: len(change.path)]
+            if inside or (key not in self.lines and key == change.path[: len(key)]):
+                return Cited(0, change.source, key, message)
+        line = next(self.lines[key[:length]] for length in range(len(key), -1, -1) if key[:length] in self.lines)
+        return Cited(line, f"{self.path}:{line}", key, message)
+
+    def refused(self, problems: list[Cited]) -> StudyError:
+        """Return all problems, with those of the document itself, as one error in the order of the lines."""
+        own = [Cited(one.line, f"{self.path}:{one.line}", one.path, one.message) for one in self.problems]
+        return StudyError([cited.words for cited in sorted(own + problems, key=lambda cited: cited.line)])
+
+
+class Checked(NamedTuple):
+    """What validating a draft gave: the settings, or every problem of theirs (then the settings are None)."""
+
+    settings: Any
+    problems: list[Problem]
 
 
 def read_settings(
@@ -37,6 +85,17 @@ def read_settings(
     Raises:
         StudyError: with every problem of the file and of the overrides.
     """
+    changes = read_changes(overrides, options)
+    draft = changed(read_draft(path), changes)
+    checked = check(settings, draft)
+    if checked.problems or draft.problems:
+        raise draft.refused([draft.cite(problem) for problem in checked.problems])
+    result: SectionT = checked.settings
+    return result
+
+
+def read_changes(overrides: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> list[Change]:
+    """Return the overrides of a command line, or raise `StudyError` with every problem of them."""
     changes, problems = [], []
     for text in overrides:
         try:
@@ -45,11 +104,44 @@ def read_settings(
             problems += error.problems
     if problems:
         raise StudyError(problems)
-    changes += [_Change(f"--{key}", (key,), value) for key, value in (options or {}).items()]
-    return _parse(settings, path, changes)
+    return changes + [Change(f"--{key}", (key,), value) for key, value in (options or {}).items()]
 
 
-def _override(text: str) -> _Change:
+def read_draft(path: Path) -> Draft:
+    """Return a file's content with what is no plain YAML in it, or raise `StudyError` where it cannot be read."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            document = load(file.read(MOST_CHARACTERS + 1))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+    problems = list(document.problems)
+    if not isinstance(document.data, dict) and not problems:
+        message = f"got {show(document.data)}: a study is a mapping, as in `name: quickstart`"
+        problems.append(YamlProblem(1, (), message))
+    return Draft(path, document.data, document.lines, problems)
+
+
+def changed(draft: Draft, changes: list[Change]) -> Draft:
+    """Return the draft with the overrides applied to its data, which is changed in place."""
+    if isinstance(draft.data, dict):
+        for change in changes:
+            _put(draft.data, change)
+    return replace(draft, changes=changes)
+
+
+def check(settings: type[Section], draft: Draft) -> Checked:
+    """Validate a draft's data; what the document itself was refused for is not said twice."""
+    if not isinstance(draft.data, dict):
+        return Checked(None, [])
+    try:
+        return Checked(settings.model_validate(draft.data), [])
+    except ValidationError as error:
+        known = {problem.path for problem in draft.problems}
+        errors = error.errors(include_url=False)
+        return Checked(None, [(one["loc"], one["msg"]) for one in errors if one["loc"] not in known])
+
+
+def _override(text: str) -> Change:
     """Read `path=value`, the value as YAML."""
     source = f"--set {text}"
     key, equals, value = text.partition("=")
@@ -59,10 +151,10 @@ def _override(text: str) -> _Change:
     if document.problems:
         raise StudyError([f"{source}: {problem.message}" for problem in document.problems])
     path = tuple(int(step) if step.isdecimal() else step for step in key.split("."))
-    return _Change(source, path, document.data)
+    return Change(source, path, document.data)
 
 
-def _put(data: Any, change: _Change) -> None:
+def _put(data: Any, change: Change) -> None:
     """Set one key of the study's data in place; mappings on the way that do not exist yet are made."""
     for index, key in enumerate(change.path):
         last = index + 1 == len(change.path)
@@ -73,45 +165,6 @@ def _put(data: Any, change: _Change) -> None:
         else:
             raise StudyError([f"{change.source}: there is nothing at '{dotted(change.path[: index + 1])}' to set"])
         data = data[key]
-
-
-def _parse(settings: type[SectionT], path: Path, changes: list[_Change]) -> SectionT:
-    """Read, change and validate a file; raise `StudyError` with every problem, in the order of the file's lines."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            document = load(file.read(MOST_CHARACTERS + 1))
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
-    found = [(problem.line, f"{path}:{problem.line}", problem.path, problem.message) for problem in document.problems]
-    data = document.data
-    if isinstance(data, dict):
-        for change in changes:
-            _put(data, change)
-        try:
-            study = settings.model_validate(data)
-        except ValidationError as error:
-            refused = {problem.path for problem in document.problems}
-            found += [
-                (*_place(one["loc"], path, document.lines, changes), one["loc"], one["msg"])
-                for one in error.errors(include_url=False)
-                if one["loc"] not in refused
-            ]
-    elif not found:
-        found.append((1, f"{path}:1", (), f"got {show(data)}: a study is a mapping, as in `name: quickstart`"))
-    if found:
-        lines = sorted(found, key=lambda problem: problem[0])
-        raise StudyError([": ".join(filter(None, (place, dotted(key), message))) for _, place, key, message in lines])
-    return study
-
-
-def _place(key: KeyPath, path: Path, lines: dict[KeyPath, int], changes: list[_Change]) -> tuple[int, str]:
-    """Return the line of the nearest key that was written, and how to cite it: the file's, or an override's."""
-    for change in reversed(changes):
-        inside = change.path == key[: len(change.path)]
-        if inside or (key not in lines and key == change.path[: len(key)]):
-            return 0, change.source
-    line = next(lines[key[:length]] for length in range(len(key), -1, -1) if key[:length] in lines)
-    return line, f"{path}:{line}"
 
 
 def dotted(path: KeyPath) -> str:

@@ -44,6 +44,18 @@ def search_rows(payload: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+def arms_status(payload: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Say where every arm of a comparison stands."""
+    rows: list[tuple[str, ...]] = [("arm", "stands at", "levels closed", "verified programs", "failures")]
+    for name, arm in payload["arms"].items():
+        if arm is None:
+            rows.append((name, "not begun", "-", "-", "-"))
+            continue
+        stands = arm["finished"] or f"{arm['phase']} at {arm['cap']:g}"
+        rows.append((name, stands, str(arm["levels_closed"]), str(arm["verified_programs"]), plain(arm["failures"])))
+    return rows
+
+
 def plain(value: Any) -> str:
     """Return a setting as a person would write it."""
     if isinstance(value, dict):

@@ -84,7 +84,7 @@ def budget_over_time(story: Story) -> str | None:
         axes.set_ylabel(f"budget ({story.measure.replace('_', ' ')})")
         _legend(axes, [outcome.phase for outcome in outcomes], {outcome.verdict for outcome in outcomes})
 
-    return _svg(draw, "budget", "Budget over time: every level that was searched, its phase and its verdict")
+    return picture(draw, "budget", "Budget over time: every level that was searched, its phase and its verdict")
 
 
 def accuracy_against_flops(story: Story) -> str | None:
@@ -131,7 +131,7 @@ def accuracy_against_flops(story: Story) -> str | None:
         axes.grid(color=PALE, lw=0.6)
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, handletextpad=0.2, columnspacing=1.0)
 
-    return _svg(draw, "accuracy", "Accuracy against mean FLOPs of every judged program")
+    return picture(draw, "accuracy", "Accuracy against mean FLOPs of every judged program")
 
 
 def seen_accuracy(row: LineageRow) -> float | None:
@@ -194,13 +194,13 @@ def _legend(axes: Axes, phases: Sequence[str], verdicts: set[str]) -> None:
     axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, handlelength=1.2, columnspacing=1.0)
 
 
-def _svg(draw: Any, salt: str, label: str) -> str:
+def picture(draw: Any, salt: str, label: str, size_in: tuple[float, float] = SIZE_IN) -> str:
     """Draw on a fresh figure and return it as an SVG element, free of dates, metadata and name spaces."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context({**STYLE, "svg.hashsalt": salt}):
-        figure = Figure(figsize=SIZE_IN, layout="constrained")
+        figure = Figure(figsize=size_in, layout="constrained")
         draw(figure.add_subplot())
         buffer = io.StringIO()
         figure.savefig(

@@ -6,6 +6,7 @@ It is made from the folder's JSON and `study.yaml` alone, whether the study has 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +15,19 @@ from markupsafe import Markup
 
 from sp_search import __version__
 from sp_search.report.reading import Story, read_story
-from sp_search.report.sections import parts, question
+from sp_search.report.sections import Part, parts, question
 from sp_search.report.words import answer, cards, minimum_words
 
 PAGE_NAME = "report.html"
-TONES = {"passed": "good", "failed": "bad", "undecided": "open", "met": "good", "not met": "bad", "flagged": "bad"}
+TONES = {
+    "not finished": "open",
+    "passed": "good",
+    "failed": "bad",
+    "undecided": "open",
+    "met": "good",
+    "not met": "bad",
+    "flagged": "bad",
+}
 ANSWER_CAPTION = " The dashed line is the answer; what lies in the grey area failed or is excluded."
 
 
@@ -52,15 +61,10 @@ def write_report(folder: Path) -> Path:
 
 def render(story: Story) -> str:
     """Return the page. Reproducible: the same files give the same bytes."""
-    here = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     result = story.result
-    return environment.get_template("page.html.jinja").render(
+    return fill_page(
+        kicker="study report",
         name=story.ledger.header["name"],
-        css=Markup((here / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        version=__version__,
         state=_state(story),
         question=question(story),
         answer=answer(story),
@@ -69,6 +73,40 @@ def render(story: Story) -> str:
         cards=[] if result is None else cards(result),
         figures=_figures(story),
         parts=parts(story),
+    )
+
+
+def fill_page(
+    *,
+    kicker: str,
+    name: str,
+    state: State,
+    question: str,
+    answer: str,
+    minimum: str = "",
+    warnings: Sequence[str] = (),
+    cards: Sequence[tuple[str, str, str]] = (),
+    figures: Sequence[Figure] = (),
+    parts: Sequence[Part] = (),
+) -> str:
+    """Return the page with these words; all but the figures are escaped."""
+    here = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html.jinja").render(
+        kicker=kicker,
+        name=name,
+        css=Markup((here / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        version=__version__,
+        state=state,
+        question=question,
+        answer=answer,
+        minimum=minimum,
+        warnings=warnings,
+        cards=cards,
+        figures=figures,
+        parts=parts,
         tones=TONES,
     )
 

@@ -98,7 +98,7 @@ def look_at(
 
     rights, scores = [], []
     with torch.no_grad():
-        for part in _chunks(batch):
+        for part in chunks(batch):
             logits_RNBTV, score_RNB = per_replica(model, outputs, weights, (part.x_BTC,), shared=True)
             rights.append(
                 torch.stack([torch.stack([task.correct(logits, part) for logits in own]) for own in logits_RNBTV])
@@ -108,7 +108,8 @@ def look_at(
     return Look(rule, torch.cat(rights, dim=2), None if last_only else torch.cat(scores, dim=2), classes)
 
 
-def _chunks(batch: Batch) -> Iterator[Batch]:
+def chunks(batch: Batch) -> Iterator[Batch]:
+    """Yield a batch in parts that fit into memory."""
     for first in range(0, len(batch.x_BTC), CHUNK):
         yield Batch(batch.x_BTC[first : first + CHUNK], batch.y_BT[first : first + CHUNK])
 
@@ -157,7 +158,7 @@ def try_program(program: Program, task: Task, batch: Batch, *, exact: bool) -> T
     rights, exits, flops = [], [], []
     generator = Generator().manual_seed(program.rule.seed)
     with torch.no_grad():
-        for part in _chunks(batch):
+        for part in chunks(batch):
             ran = execute(program, part.x_BTC, generator=generator)
             rights.append(task.correct(ran.answer_BTV, part).cpu())
             exits.append(ran.exit_B.cpu())
@@ -177,42 +178,3 @@ def extrapolate(program: Program, trained_positions: int, task: Task, distributi
     batch = task.sample(n, distribution, "verification", Generator().manual_seed(seed))
     exits = ceil(program.exits * batch.x_BTC.shape[1] / trained_positions)
     return try_program(Program(program.model, program.rule, exits), task, batch, exact=False).count
-
-
-def diagnose(
-    program: Program, task: Task, batch: Batch, trial: Trial, examples: int = 512
-) -> dict[str, float | bool | None]:
-    """Return what accuracy hides: whether halting lives, follows the need, and whether answers hold after the halt.
-
-    `unstable_after_halt` is the share of rightly answered examples whose answer is wrong at some later exit: the moment
-    of halting then carries a part of the answer.
-    """
-    exit_B = trial.exit_B.double()
-    spread = float(exit_B.std(correction=0))
-    mean = float(exit_B.mean())
-    found: dict[str, float | bool | None] = {"mean_exit": mean, "exit_std": spread}
-    found["threshold"] = None if program.rule.kind == "last" else program.rule.threshold
-    found["dead_halting"] = (
-        program.rule.kind != "last" and program.exits > 1 and spread == 0.0 and mean == program.exits
-    )
-    reach = program.model.reach()
-    need_B = None if reach is None else task.minimal_rollouts(batch, reach)
-    if need_B is not None:
-        need_B = need_B.double().cpu()
-        found["mean_need"] = float(need_B.mean())
-        varies = spread > 0 and float(need_B.std(correction=0)) > 0
-        found["corr_need"] = float(torch.corrcoef(torch.stack([exit_B, need_B]))[0, 1]) if varies else None
-    if program.rule.kind != "last":
-        found["unstable_after_halt"] = _unstable_share(program, task, batch, trial, examples)
-    return found
-
-
-def _unstable_share(program: Program, task: Task, batch: Batch, trial: Trial, examples: int) -> float:
-    part = Batch(batch.x_BTC[:examples], batch.y_BT[:examples])
-    with torch.no_grad():
-        logits_NBTV = unroll(program.model, part.x_BTC, exits=program.exits, halting=False).logits_NBTV
-    right_NB = torch.stack([task.correct(logits_BTV, part) for logits_BTV in logits_NBTV]).cpu()
-    exit_B, right_B = trial.exit_B[:examples], trial.right_B[:examples]
-    after_NB = torch.arange(1, program.exits + 1)[:, None] > exit_B
-    unstable_B = right_B & (after_NB & ~right_NB).any(0)
-    return float(unstable_B.sum() / right_B.sum().clamp(min=1))

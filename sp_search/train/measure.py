@@ -5,17 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sp_search.compute.serial import program_serial_depth
-from sp_search.records import Count, LineageMeasurement
+from sp_search.records import Check, Count, LineageMeasurement
 from sp_search.tasks.base import LARGEST_SUPPORT
-from sp_search.train.evaluate import diagnose, draw_batch, try_program
+from sp_search.train.diagnose import diagnose
+from sp_search.train.evaluate import draw_batch, try_program
+from sp_search.train.generalise import stability
 
 if TYPE_CHECKING:
     from sp_search.program import Program
     from sp_search.train.job import Job
 
+NEVER_RIGHT = Count(correct=0, n=1, exact=True)
+
 
 def measure_lineage(
-    job: Job, program: Program, meta: dict[str, Any], lineage: int, gates: list[str], verification_n: int
+    job: Job,
+    program: Program,
+    meta: dict[str, Any],
+    lineage: int,
+    gates: list[str],
+    verification_n: int,
+    stable_after_halt: float | None = None,
 ) -> tuple[LineageMeasurement, float]:
     """Return what was seen of one lineage, and the verification FLOPs.
 
@@ -29,12 +39,14 @@ def measure_lineage(
         lineage: its number.
         gates: distributions on which a program must be good enough.
         verification_n: examples of a draw where the support is too large to enumerate.
+        stable_after_halt: most right answers on the training distribution that may turn wrong after the halt.
     """
     row = meta["lineages"].index(lineage)
     ended, shape, training = meta["ended"][row], job.task.shape(), job.task.distributions()[0]
     reached = ended == "reached"
     diagnostics: dict[str, float | bool | None] = {"validation_accuracy": meta["validation_accuracy"][row]}
     counts: dict[str, Count] = {}
+    checks: dict[str, Check] = {}
     compute, flops = {}, 0.0
     distributions = [] if ended == "diverged" else [training, *(gates if reached else [])]
     for distribution in dict.fromkeys(distributions):
@@ -46,7 +58,12 @@ def measure_lineage(
         flops += float(trial.flops_B.sum())
         if distribution == training:
             compute = trial.compute(program, shape.positions)
-            diagnostics |= diagnose(program, job.task, batch, trial)
+            stable = None
+            if reached and stable_after_halt is not None:
+                stable = stability(program, job.task, batch, trial)
+                flops += len(trial.right_B) * every_answer_flops(job)
+                checks["stable_after_halt"] = Check(count=stable or NEVER_RIGHT, least=1.0 - stable_after_halt)
+            diagnostics |= diagnose(program, job.task, batch, trial, stable=stable)
         if reached and distribution in gates:
             counts[distribution] = trial.count
     found = LineageMeasurement(
@@ -55,6 +72,7 @@ def measure_lineage(
         ended=ended,
         train_steps=meta["train_steps"][row],
         gates=counts,
+        checks=checks,
         compute=compute,
         max_available_flops=program.max_available_flops(shape.positions),
         parameters=sum(part.numel() for part in program.model.parameters()),
@@ -62,3 +80,9 @@ def measure_lineage(
         diagnostics=diagnostics,
     )
     return found, flops
+
+
+def every_answer_flops(job: Job) -> float:
+    """Return the FLOPs of answering at every exit, per example: what the check after the halt computes."""
+    prices = job.prices()
+    return prices.start + sum(prices.step_N) + sum(prices.answer_N)

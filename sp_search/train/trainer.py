@@ -43,6 +43,7 @@ class NeuralRunner:
         *,
         gates: list[str],
         verification_n: int,
+        stable_after_halt: float | None = None,
         confidence: float,
         study_seed: int,
         device: str = "cpu",
@@ -56,6 +57,7 @@ class NeuralRunner:
             settings: what the study sets; the rest comes from the recipes of the model and the prior.
             gates: distributions on which a program must be good enough.
             verification_n: examples of a verification draw where the support is too large to enumerate.
+            stable_after_halt: most right answers that may turn wrong after the halt; None does not ask.
             confidence: of the study. Training stops early on a bound with a tenth of its error, as verification tests
                 spend ever less; at the last step a bound with its whole error is enough.
             study_seed: root of every seed but those of the initial weights, which the assignment gives.
@@ -63,7 +65,7 @@ class NeuralRunner:
         """
         self.task, self.model, self.prior, self.settings = task, model, prior, settings
         self.gates, self.verification_n, self.study_seed, self.device = gates, verification_n, study_seed, device
-        self.alpha = 1.0 - confidence
+        self.alpha, self.stable_after_halt = 1.0 - confidence, stable_after_halt
 
     def begin(self, assignment: Assignment, inherited: RunnerState | None) -> RunnerState:
         """Return the state before the first slice; lineages inherit weights and Adam moments by number and by name."""
@@ -202,7 +204,9 @@ class NeuralRunner:
         at, lineages, spent = job.assignment, [], 0.0
         for lineage in state.meta["lineages"]:
             program = self.program(at, state, lineage)
-            found, flops = measure_lineage(job, program, state.meta, lineage, self.gates, self.verification_n)
+            found, flops = measure_lineage(
+                job, program, state.meta, lineage, self.gates, self.verification_n, self.stable_after_halt
+            )
             lineages.append(found)
             spent += flops
         return Measured(

@@ -107,6 +107,15 @@ def test_every_gate_must_pass() -> None:
     assert not judge(measured(lineage(gates=gates)), assignment(0.9), 0.99, looks=0)[0].lineages[0].passed
 
 
+@pytest.mark.parametrize(
+    ("correct", "n", "passes", "tried"), [(1000, 1000, True, True), (990, 1000, False, True), (90, 90, False, False)]
+)
+def test_a_check_is_a_test_with_a_threshold_of_its_own(correct: int, n: int, passes: bool, tried: bool) -> None:
+    stable = {"stable": {"count": {"correct": correct, "n": n}, "least": 0.99}}
+    report, looks = judge(measured(lineage(exact=True, checks=stable)), assignment(), 0.99, 0)
+    assert (report.lineages[0].passed, report.lineages[0].tried, looks) == (passes, tried, 1)
+
+
 @pytest.mark.parametrize(("mean", "passes"), [(3.5, True), (3.99, False), (4.5, False)])
 def test_a_mean_budget_is_kept_only_when_the_upper_bound_of_the_mean_fits(mean: float, passes: bool) -> None:
     budget = Budget(kind="mean", measure="rollouts", cap=4, axis={"rollouts": 8})

@@ -8,8 +8,12 @@ from sp_search.models.exit_mlp import ExitMlp
 from sp_search.models.recall_conv import RecallConv
 from sp_search.pricing import HaltingRule
 from sp_search.program import Program, ProgramModel
+from sp_search.records import Count
 from sp_search.tasks.base import Batch, Shape, Task
-from sp_search.train.evaluate import Look, Trial, diagnose, extrapolate
+from sp_search.tasks.prefix_sums import PrefixSums
+from sp_search.train.diagnose import diagnose
+from sp_search.train.evaluate import Look, Trial, extrapolate, try_program
+from sp_search.train.generalise import needs, over_spend, overthinking, stability, steps_by_need
 from sp_search.train.validation import calibrate
 
 torch.set_num_threads(1)
@@ -67,13 +71,17 @@ class Needs(Task):
         return torch.tensor([1, 2, 3, 3])
 
 
-def diagnosed(rights_BN, exits, rule):
+def scripted(rights_BN, exits, rule):
     x_BTC = (2.0 * torch.tensor(rights_BN) - 1.0)[:, None]
     batch = Batch(x_BTC, torch.ones(4, 1, dtype=torch.long))
     exit_B = torch.tensor(exits)
     right_B = torch.tensor([row[n - 1] == 1 for row, n in zip(rights_BN, exits, strict=True)])
     program = Program(Scripted(), HaltingRule(rule, 0.5), 3)
-    return diagnose(program, Needs(), batch, Trial(right_B, exit_B, exit_B.double(), exact=False))
+    return program, Needs(), batch, Trial(right_B, exit_B, exit_B.double(), exact=False)
+
+
+def diagnosed(rights_BN, exits, rule):
+    return diagnose(*scripted(rights_BN, exits, rule))
 
 
 def test_an_answer_that_is_right_at_the_halt_and_wrong_at_any_later_exit_is_unstable():
@@ -81,6 +89,41 @@ def test_an_answer_that_is_right_at_the_halt_and_wrong_at_any_later_exit_is_unst
     found = diagnosed(rights_BN, [1, 1, 2, 1], "quantile")
     assert found["unstable_after_halt"] == pytest.approx(2 / 3)
     assert found["dead_halting"] is False
+
+
+def test_stability_counts_the_right_answers_that_stay_right():
+    rights_BN = [[1, 0, 1], [1, 1, 1], [0, 1, 0], [0, 0, 0]]
+    assert stability(*scripted(rights_BN, [1, 1, 2, 1], "quantile")) == Count(correct=1, n=3)
+    assert stability(*scripted(rights_BN, [3, 3, 3, 3], "last")) == Count(correct=2, n=2), "nothing comes later"
+    assert stability(*scripted([[0, 0, 0]] * 4, [1] * 4, "quantile")) is None
+
+
+def test_over_spend_is_used_over_needed_and_rows_by_need_hold_every_input():
+    program, task, batch, trial = scripted([[1, 1, 0]] * 4, [2, 2, 3, 2], "quantile")
+    need_B = needs(program, task, batch)
+    assert over_spend(need_B, trial, program).mean == pytest.approx((2 + 1 + 1 + 2 / 3) / 4)
+    assert diagnosed([[1, 1, 0]] * 4, [2, 2, 3, 2], "quantile")["over_spend"] == pytest.approx((4 + 2 / 3) / 4)
+    assert steps_by_need(need_B, trial) == [
+        {"need": 1, "n": 1, "mean_exit": 2.0, "accuracy": 1.0},
+        {"need": 2, "n": 1, "mean_exit": 2.0, "accuracy": 1.0},
+        {"need": 3, "n": 2, "mean_exit": 2.5, "accuracy": 0.5},
+    ]
+
+
+def test_the_overthinking_curve_goes_on_to_four_times_the_exits_where_they_share_weights():
+    task = PrefixSums(bits=5)
+    network = RecallConv(width=4).build(task.shape(), 2, halting=False, generator=Generator().manual_seed(0))
+    curves = overthinking(Program(network, HaltingRule(), 2), task, ["iid", "longer"], 32, 0)
+    assert [(one["distribution"], one["n"], len(one["accuracy_N"])) for one in curves] == [
+        ("iid", 32, 8), ("longer", 32, 8)
+    ]  # fmt: skip
+    own = try_program(
+        Program(network, HaltingRule(), 7),
+        task,
+        task.sample(32, "longer", "verification", Generator().manual_seed(0)),
+        exact=False,
+    )
+    assert curves[1]["accuracy_N"][6] == pytest.approx(own.count.correct / 32)
 
 
 def test_halting_that_follows_the_need_correlates_with_it():
