@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sp_search.adapt import AdaptedModel
     from sp_search.tasks.base import Task
 
-BLOCKS, WIDTH, STEPS, BATCH, LEARNING_RATE = 8, 16, 3000, 128, 5e-3
+BLOCKS, WIDTH, STEPS, BATCH, LEARNING_RATE = 8, 16, 2000, 128, 5e-3
 
 
 def user_parts() -> tuple[nn.Module, list[nn.Module], Any]:
