@@ -7,7 +7,7 @@ can only guess: a small static network cannot match a deep one, however it is tr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,11 @@ class GradedDepth(Task):
     `iid` is the training distribution, which the field `law` names among them.
     """
 
+    PRESETS: ClassVar = {
+        "smoke": {"positions": 5, "hard": 0.3},
+        "cpu": {"positions": 17, "hard": 0.15},
+        "paper": {"positions": 33, "hard": 0.15},  # ours: nothing is published on it
+    }
     kind: Literal["graded_depth"] = "graded_depth"
     positions: int = Field(17, ge=3, le=1024, description="length of an input")
     law: Law = Field("rare", description="law of difficulty of the training distribution")
