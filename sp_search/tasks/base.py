@@ -6,7 +6,9 @@ A gate is a distribution. Sampling takes a generator and touches no global state
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args
+
+from pydantic import Field, model_validator
 
 from sp_search.plugins import Plugin, suggest
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 Draw = Literal["train", "validation", "verification", "sealed"]
+Preset = Literal["smoke", "cpu", "paper"]
 
 LARGEST_SUPPORT = 65_536
 """Up to so many inputs a distribution is enumerated instead of sampled."""
@@ -41,6 +44,21 @@ class Shape(NamedTuple):
 
 class Task(Plugin):
     """Base of every task."""
+
+    PRESETS: ClassVar[dict[Preset, dict[str, Any]]] = {"smoke": {}, "cpu": {}, "paper": {}}
+    """Values of the fields that give a task its size: seconds, minutes on two cores, as published."""
+
+    preset: Preset | None = Field(
+        None, description="fills in the fields of size: smoke (seconds), cpu (minutes), paper (as published)"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_preset(cls, values: Any) -> Any:
+        """Take the sizes of the preset wherever the study says nothing itself."""
+        chosen = values.get("preset") if isinstance(values, dict) else None
+        sizes = next((sizes for name, sizes in cls.PRESETS.items() if name == chosen), {})
+        return {**sizes, **values} if sizes else values
 
     def shape(self) -> Shape:
         """Return the sizes of the training distribution."""

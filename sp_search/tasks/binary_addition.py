@@ -6,7 +6,7 @@ uniform bits the longest look-back grows as log2 n, at worst it is n - 1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,11 @@ class BinaryAddition(Task):
     gate. At worst ceil((n - 1) / reach) rollouts are needed; what a milestone needs, `least_rollouts_for` tells.
     """
 
+    PRESETS: ClassVar = {
+        "smoke": {"bits": 5, "longer_bits": 10},
+        "cpu": {"bits": 12, "longer_bits": 24},
+        "paper": {"bits": 24, "longer_bits": 48},  # no paper has this law: twice `cpu`
+    }
     kind: Literal["binary_addition"] = "binary_addition"
     bits: int = Field(12, ge=2, le=62, description="length of both numbers")
     distribution: Law = Field("graded", description="the training distribution")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,11 @@ class PrefixSums(Task):
     and `longer` (`longer_bits` uniform bits: a report, under a named unrolling rule, never a gate).
     """
 
+    PRESETS: ClassVar = {
+        "smoke": {"bits": 5, "longer_bits": 16},
+        "cpu": {"bits": 13, "longer_bits": 128},
+        "paper": {"bits": 32, "longer_bits": 512},  # 2202.05826
+    }
     kind: Literal["prefix_sums"] = "prefix_sums"
     bits: int = Field(11, ge=2, le=64, description="length of a string")
     longer_bits: int = Field(128, ge=2, description="length of a string in the distribution `longer`")
