@@ -143,6 +143,12 @@ class AdaptedModel(ProgramModel):
         self.input_shape = tuple(example.shape[1:])
         with evaluating(self):
             shown = self._shown_by_exits(example)
+            beside = self._shown_by_exits(torch.cat([example, example[:1]]))
+        for index, (alone, more) in enumerate(zip(shown, beside, strict=True), start=1):
+            if not torch.allclose(alone, more[: len(example)], rtol=1e-3, atol=1e-4):
+                raise ValueError(
+                    f"exit {index} shows otherwise beside one example more: examples may not mix, nor be left to chance"
+                )
         readers = shown[:1] if self.shares_weights else shown
         units = [Head(value, 1).to(value) for value in readers] if halting else []
         self.halt_units = nn.ModuleList(units) if halting else None

@@ -13,6 +13,7 @@ import sp_search
 from sp_search.compute import count_flops, cross_check, execute
 from sp_search.plugins import discover
 from sp_search.pricing import HaltingRule
+from sp_search.priors.base import SpeedPrior
 from sp_search.program import Program, unroll
 from sp_search.train.export import export_program
 
@@ -156,7 +157,7 @@ def test_the_weights_stay_the_networks_own_and_its_modes_are_left_alone():
     assert network[0][1].num_batches_tracked == 0, "no statistics were taken from the example"
 
 
-ALONE = [kind for kind, part in sorted(discover("priors").items()) if part().rule().reads != "prediction"]
+ALONE = [kind for kind, part in sorted(discover("priors").items()) if part.attach is SpeedPrior.attach]
 
 
 @pytest.mark.parametrize("kind", ALONE)
@@ -260,7 +261,7 @@ REFUSED = {
     "a block that runs twice": (Twice(), ["first"], {}, "block 'first' runs 2 times"),
     "dropout outside of a module": (Drops(), ["first"], {}, "something else in training than in eval"),
     "a change in place": (InPlace(), ["first"], {}, "step 2 changes the state that it is given in place"),
-    "examples that mix": (Mixes(), ["first"], {}, "answers otherwise beside another example"),
+    "examples that mix": (Mixes(), ["first"], {}, "exit 2 shows otherwise beside one example more"),
     "examples across": (Turned(), ["first"], {}, r"shape \(6, 5\), in which examples are not dimension 0"),
     "several tensors": (Several(), ["first"], {}, "'chunk' gives several tensors"),
     "two inputs": (TwoInputs(), ["first"], {}, "more than one input"),
@@ -289,6 +290,11 @@ def test_what_cannot_be_a_program_is_refused_with_what_to_do(name):
 def test_a_block_that_changes_its_shape_cannot_be_rolled_out():
     with pytest.raises(ValueError, match=r"shape \(5, 6\) into \(5, 4\).*embed="):
         sp_search.with_rollouts(nn.Linear(6, 4), rollouts=2, classes=3, example=VECTORS)
+
+
+def test_a_block_that_mixes_examples_cannot_be_rolled_out():
+    with pytest.raises(ValueError, match="exit 1 shows otherwise beside one example more"):
+        sp_search.with_rollouts(nn.BatchNorm1d(6, track_running_stats=False), rollouts=2, classes=3, example=VECTORS)
 
 
 def test_what_was_not_priced_or_answers_by_chance_does_not_run():
