@@ -23,7 +23,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from sp_search import __version__
 from sp_search.errors import Interrupted, StorageError, StudyError
-from sp_search.terminal import arms_status, milestone_lines, plain, search_rows, table
+from sp_search.terminal import arms_status, milestone_lines, overridden, plain, search_rows, table
 
 if TYPE_CHECKING:
     from sp_search.study import Study
@@ -164,8 +164,7 @@ def _planned(asked: Study) -> Answer:
     rows = [
         (
             str(row.member),
-            " ".join(f"{key}={plain(value)}" for key, value in asked.population.members[row.member].items())
-            or "as the study's",
+            overridden(asked.population.members[row.member]) or "as the study's",
             f"{row.cap:g}",
             "-" if row.axis_value is None else str(row.axis_value),
             "-" if row.max_flops_per_example is None else flops(row.max_flops_per_example),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sp_search.arms import Arm, Arms
 from sp_search.ledger import read_ledger
+from sp_search.priors.base import SpeedPrior
 from sp_search.rows import LedgerReader, LineageRow
 from sp_search.study import Study
 
@@ -93,14 +94,13 @@ def _row(arm: Arm, folder: Path) -> dict[str, Any]:
     for entry in read_ledger(folder) if (folder / "ledger.jsonl").exists() else []:
         reader.read(entry)
     effort = Effort.of(arm.study)
-    halts = [member.prior.rule().reads != "nothing" for member in arm.study.member_parts()]
     program = result.get("program") or {}
     figures = {**result.get("reports", {}), **result.get("gates", {})}
     judged = [row for row in reader.rows if program.get("visit") in (None, row.assignment.visit) and row.report.tried]
     return {
         "arm": arm.name,
         "prior": arm.study.prior.kind_name(),
-        "static": not any(halts),
+        "static": all(_is_static(member.prior) for member in arm.study.member_parts()),
         "met": bool(result.get("met")),
         "ended": result.get("ended"),
         "program": result.get("program"),
@@ -117,6 +117,11 @@ def _row(arm: Arm, folder: Path) -> dict[str, Any]:
         "effort": effort._asdict(),
         "programs": [point for row in reader.rows if (point := _point(row)) is not None],
     }
+
+
+def _is_static(prior: SpeedPrior) -> bool:
+    """Whether programs trained under this prior spend the same on every input and nothing asked them to spend less."""
+    return prior.rule().reads == "nothing" and not prior.gates_units()
 
 
 def _point(row: LineageRow) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ def milestone_lines(answer: dict[str, Any]) -> list[str]:
     if entry.budget is None or entry.program is None:
         return [f"milestone {entry.milestone:g}: not met", *table([("  minimum", entry.minimum.text)])]
     settings = {key: value for key, value in entry.program.items() if key != "kind" and not isinstance(value, dict)}
+    settings["prior"] = (entry.program.get("prior") or {}).get("kind", "none")
     rows = [
         ("  program", " ".join(f"{key}={value}" for key, value in settings.items())),
         *((f"  {name}", f"{value}{remark and f' ({remark})'}") for name, value, remark in cards(entry)),
@@ -54,6 +55,13 @@ def arms_status(payload: dict[str, Any]) -> list[tuple[str, ...]]:
         stands = arm["finished"] or f"{arm['phase']} at {arm['cap']:g}"
         rows.append((name, stands, str(arm["levels_closed"]), str(arm["verified_programs"]), plain(arm["failures"])))
     return rows
+
+
+def overridden(config: dict[str, Any]) -> str:
+    """Return what a member overrides, as `width=8 prior.price=0.2`."""
+    own = {key: value for key, value in config.items() if key != "prior"}
+    own |= {f"prior.{key}": value for key, value in config.get("prior", {}).items()}
+    return " ".join(f"{key}={plain(value)}" for key, value in own.items())
 
 
 def plain(value: Any) -> str:

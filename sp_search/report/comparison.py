@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "8", "*")
 SIZE_IN = (5.2, 4.6)
+TICKS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 5e-4, 2e-4, 1e-4, 1e-5)
 HEADS = (
     "arm", "", "accuracy", "mean FLOPs", "p95", "max", "rollouts", "over-spend", "corr. with need", "serial depth",
     "parameters", "largest gap", "shifted", "longer", "passed", "training FLOPs", "failures",
@@ -187,7 +188,7 @@ def ranking(asked: ComparisonFile) -> str:
         return f"No arm has reached {percent(asked.milestone)}."
     ordered = sorted(met, key=lambda row: row.mean_flops_per_example.value if row.mean_flops_per_example else 0.0)
     named = ", ".join(f"{row.arm} {_number(_mean(row))}" for row in ordered)
-    return f"Mean FLOPs per input of the arms that met {percent(asked.milestone)}, the least first: {named}."
+    return f"Mean compute per input of the arms that met {percent(asked.milestone)}, the least first: {named} FLOPs."
 
 
 def _mean(row: Row) -> float | None:
@@ -204,6 +205,8 @@ def _explanation(asked: ComparisonFile) -> str:
 
 def accuracy_against_compute(asked: ComparisonFile) -> str:
     """Return the picture: errors on a logarithmic scale against mean FLOPs, every lineage a mark of its arm."""
+    from matplotlib.ticker import FixedLocator, NullLocator
+
     points = [point for row in asked.arms for point in row.programs]
     floor = min([1.0 / (2 * point["n"]) for point in points if point["n"]], default=1e-4)
 
@@ -214,7 +217,8 @@ def accuracy_against_compute(asked: ComparisonFile) -> str:
         frontier = static_frontier([row.model_dump() for row in asked.arms])
         if frontier:
             x, y = zip(*((point["mean_flops"], error(point["accuracy"])) for point in frontier), strict=True)
-            axes.step(x, y, where="post", color=GREY, lw=2.2, zorder=1, label="static frontier")
+            dearest = max(point["mean_flops"] for point in points)
+            axes.step([*x, dearest], [*y, y[-1]], where="post", color=GREY, lw=2.2, zorder=1, label="static frontier")
         for index, row in enumerate(asked.arms):
             _draw_arm(axes, row, OKABE_ITO[index % len(OKABE_ITO)], MARKERS[index % len(MARKERS)], error)
         axes.axhline(error(asked.milestone), color=INK, lw=0.8, ls=(0, (4, 3)), zorder=0)
@@ -225,11 +229,12 @@ def accuracy_against_compute(asked: ComparisonFile) -> str:
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.invert_yaxis()
+        axes.yaxis.set_major_locator(FixedLocator(TICKS))
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(lambda value, _: percent(1.0 - value))
         axes.xaxis.set_major_formatter(lambda value, _: short_number(value))
         axes.xaxis.set_minor_formatter(lambda value, _: short_number(value) if f"{value:e}"[0] in "235" else "")
         axes.tick_params(which="minor", labelsize=8)
-        axes.yaxis.set_minor_formatter(lambda value, _: "")
         axes.set_xlabel("mean FLOPs per input")
         axes.set_ylabel("accuracy")
         axes.grid(color=PALE, lw=0.6)

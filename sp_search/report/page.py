@@ -122,8 +122,10 @@ def _state(story: Story) -> State:
 
 def _figures(story: Story) -> list[Figure]:
     from sp_search.report.figures import accuracy_against_flops, budget_over_time
+    from sp_search.report.generalisation import overthinking_curve, rollouts_by_need
 
-    met = story.result is not None and story.result.budget is not None
+    result = story.result
+    met = result is not None and result.budget is not None
     drawn = [
         (
             "Budget over time",
@@ -135,6 +137,18 @@ def _figures(story: Story) -> list[Figure]:
             accuracy_against_flops(story),
             "Every judged program: filled ones were verified, hollow ones were not good enough and stand at their last "
             "validation accuracy. Further left computes less.",
+        ),
+        (
+            "Made to go on",
+            None if result is None else overthinking_curve(result),
+            "The selected program's accuracy when it has to answer at that exit, whatever its halting says; the dashed "
+            "line is the last exit of its budget. A curve that falls again overthinks.",
+        ),
+        (
+            "Rollouts against need",
+            None if result is None else rollouts_by_need(result),
+            "Rollouts that the selected program takes, by how many the input is known to need, with its accuracy "
+            "there. Below the dashed line it answers before it can know.",
         ),
     ]
     return [Figure(title, Markup(svg), caption) for title, svg, caption in drawn if svg is not None]  # noqa: S704

@@ -46,6 +46,30 @@ def _as_estimate(value: object) -> object:
 Figure = Annotated[Estimate, BeforeValidator(_as_estimate)]
 
 
+class Curve(Entry):
+    """Accuracy at every exit, on one distribution."""
+
+    distribution: str
+    n: int
+    accuracy_N: list[float]
+
+
+class NeedRow(Entry):
+    """What the program does with the inputs of one known need."""
+
+    need: float
+    n: int
+    mean_exit: float
+    accuracy: float
+
+
+class Generalisation(Entry):
+    """How the selected program behaves beyond what selected it."""
+
+    overthinking: list[Curve] = Field(default_factory=list)
+    steps_by_need: list[NeedRow] = Field(default_factory=list)
+
+
 class MilestoneEntry(Entry):
     """The answer to one milestone."""
 
@@ -56,12 +80,16 @@ class MilestoneEntry(Entry):
     minimum: Minimum
     accuracy: Figure | None = None
     gates: dict[str, Figure] = Field(default_factory=dict)
+    checks: dict[str, Figure] = Field(default_factory=dict)
     reports: dict[str, Figure] = Field(default_factory=dict)
+    generalisation: Generalisation = Generalisation()
     mean_flops_per_example: Figure | None = None
     p95_flops_per_example: Figure | None = None
     max_flops_per_example: Figure | None = None
     max_available_flops: Figure | None = None
     mean_rollouts: Figure | None = None
+    over_spend: Figure | None = None
+    largest_gap: float | None = None
     serial_depth: int | None = None
     parameters: int | None = None
     diagnostics: dict[str, Any] = Field(default_factory=dict)

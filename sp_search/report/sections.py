@@ -99,15 +99,20 @@ def _levels(story: Story) -> Part | None:
 
 def _other_distributions(story: Story) -> Part | None:
     result = story.result
-    if result is None or not (result.reports or len(result.gates) > 1):
+    if result is None or not (result.reports or result.checks or len(result.gates) > 1):
         return None
     cells = [(name, "gate", percent(figure.value), bounds(figure), "") for name, figure in result.gates.items()]
+    cells += [
+        (name.replace("_", " "), "check", percent(figure.value), bounds(figure), "of the right answers")
+        for name, figure in result.checks.items()
+    ]
     cells += [
         (name, "report", percent(figure.value), bounds(figure), figure.rule or "")
         for name, figure in result.reports.items()
     ]
     text = (
-        "A gate had to be passed. A report was only looked at after the program had been chosen, and decided nothing."
+        "Gates and checks had to be passed. A report was only looked at after the program had been chosen, and decided "
+        "nothing."
     )
     return Part("Other inputs", text, Table(("distribution", "role", "accuracy", "interval", "how"), cells))
 

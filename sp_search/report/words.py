@@ -153,6 +153,8 @@ def cards(entry: MilestoneEntry) -> list[tuple[str, str, str]]:
     if entry.accuracy is not None:
         rows.append(("accuracy", percent(entry.accuracy.value), bounds(entry.accuracy)))
     rows += _costs(entry)
+    if entry.over_spend is not None:
+        rows.append(("over-spend", f"{entry.over_spend.value:.2f}", "rollouts taken / needed, on average"))
     if entry.parameters is not None:
         rows.append(("parameters", f"{entry.parameters:,}", ""))
     if entry.serial_depth is not None:

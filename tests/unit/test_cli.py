@@ -233,6 +233,23 @@ def test_plan_prices_every_level(capsys):
     assert "width=12" in capsys.readouterr().out
 
 
+def test_plan_and_validate_go_through_every_arm(workplace, capsys):
+    path = workplace / "duel.yaml"
+    path.write_text(
+        "name: duel\ntask: {kind: prefix_sums, bits: 5}\nmodel: {kind: recall_conv}\n"
+        "scheduler: {kind: annealing, stop: 4}\narms:\n  - {name: static}\n"
+        "  - {name: ponder, prior: {kind: ponder_net}, population: {members: [{width: 8, prior: {price: 0.3}}]}}\n"
+    )
+    assert main(["plan", "duel.yaml", "--json"]) == ExitCode.MET
+    assert set(json.loads(capsys.readouterr().out)["arms"]) == {"static", "ponder"}
+    assert main(["plan", "duel.yaml"]) == ExitCode.MET
+    out = capsys.readouterr().out
+    assert "width=8 prior.price=0.3" in out
+    assert "unequal effort, train steps" in out
+    assert main(["validate", "duel.yaml", "--set", "task.bits=0"]) == ExitCode.USAGE
+    assert capsys.readouterr().err.startswith("--set task.bits=0: task.bits: got 0")
+
+
 def test_list_names_parts_and_settings(capsys):
     assert main(["list", "priors"]) == ExitCode.MET
     out = capsys.readouterr().out

@@ -197,7 +197,7 @@ def test_plain_lines_come_once_a_level_and_the_estimate_follows_the_scheduler(tm
     replayed = follow(tmp_path / "whole", line)
     lines = stream.getvalue().splitlines()
     assert len(lines) == len(replayed.state.history)
-    assert lines[0].startswith("up fast: 1 rollout · best none yet · 0 trials done, 0 failed · 0:00")
+    assert lines[0].startswith("up fast: 1 rollout · best none yet · 0 trials done, 0 failed · 0:")
     assert lines[4].startswith("down slowly: 6 rollouts · best 8 rollouts")
     assert "left" in lines[4]
 

@@ -1,0 +1,78 @@
+"""A comparison in this process: its folder, its table, and going on with the arms that had not ended."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sp_search
+from sp_search import api
+from sp_search.errors import StorageError, StudyError
+from sp_search.ledger import read_ledger
+
+DUEL: dict[str, Any] = {
+    "name": "duel",
+    "task": {"kind": "binary_addition", "bits": 4},
+    "model": {"kind": "recall_conv", "width": 8},
+    "scheduler": {"kind": "rollout_growth", "start": 2.0, "stop": 2.0},
+    "population": {"replicas": 2},
+    "train": {"steps": 100},
+    "milestones": [0.5],
+    "selection": {"n": 512, "stable_after_halt": 0.9},
+    "tracking": {"uri": None},
+    "arms": [{"name": "static"}, {"name": "ponder", "prior": {"kind": "ponder_net"}}],
+}
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> api.Comparison:
+    result = sp_search.run(DUEL, output=tmp_path_factory.mktemp("runs") / "duel", driver="inprocess")
+    assert isinstance(result, api.Comparison)
+    return result
+
+
+def test_every_arm_is_a_complete_study_and_the_table_repeats_it(compared: api.Comparison) -> None:
+    assert list(compared.arms) == ["static", "ponder"]
+    for row in compared.payload["arms"]:
+        arm = json.loads((compared.folder / "arms" / row["arm"] / "result.json").read_text())
+        assert row["met"] == arm["met"]
+        assert row["over_spend"] == arm.get("over_spend")
+        assert row["training_flops"] == arm["search_flops"]["training"]
+        assert (compared.folder / "arms" / row["arm"] / "report.html").exists()
+    assert compared.exit_code == (0 if all(arm.met for arm in compared.arms.values()) else 3)
+    assert "static frontier" in (compared.folder / "report.html").read_text()
+
+
+def test_a_selected_program_says_how_it_generalises_and_that_its_answers_hold(compared: api.Comparison) -> None:
+    arm = compared.arms["ponder"].payload
+    assert arm["met"], "the milestone is low on purpose"
+    check = arm["checks"]["stable_after_halt"]
+    assert check["low"] >= check["at_least"] == pytest.approx(0.1)
+    assert [len(curve["accuracy_N"]) for curve in arm["generalisation"]["overthinking"]] == [8, 8]
+    rows = arm["generalisation"]["steps_by_need"]
+    assert sum(row["n"] for row in rows) == arm["mean_rollouts"]["n"]
+    used = sum(row["mean_exit"] / row["need"] * row["n"] for row in rows) / sum(row["n"] for row in rows)
+    assert arm["over_spend"]["value"] == pytest.approx(used)
+
+
+def test_resume_goes_on_with_the_arms_that_have_not_ended(compared: api.Comparison, tmp_path: Path) -> None:
+    folder = tmp_path / "cut"
+    shutil.copytree(compared.folder, folder)
+    shutil.rmtree(folder / "arms" / "ponder")
+    (folder / "comparison.json").unlink()
+    assert api.status(folder)["arms"]["ponder"] is None
+    api.report(folder)
+    assert json.loads((folder / "comparison.json").read_text())["ended"] == "interrupted"
+    before = read_ledger(folder / "arms" / "static")
+    again = sp_search.resume(folder)
+    assert read_ledger(folder / "arms" / "static") == before
+    assert again.payload == compared.payload
+
+
+def test_a_comparison_has_no_single_program_and_is_never_written_over(compared: api.Comparison) -> None:
+    with pytest.raises(StudyError, match="take one of arms, static, ponder"):
+        compared.program()
+    with pytest.raises(StorageError, match="holds a study"):
+        sp_search.run(DUEL, output=compared.folder, driver="inprocess")
