@@ -79,6 +79,8 @@ def scheduler_problems(scheduler: BudgetScheduler, model: ModelSpec | None, prio
     if prior is not None and scheduler.budget == "mean" and prior.rule().reads == "nothing":
         message = f"a mean budget needs a program that halts by itself, and prior {prior.kind_name()} always runs"
         problems.append((("budget",), f"{message} to the end: choose a prior that trains halting, or budget: max"))
+    if prior is not None and (unfit := prior.refuses(scheduler.budget)) is not None:
+        problems.append((("budget",), unfit))
     return problems
 
 

@@ -27,6 +27,10 @@ class SpeedPrior(Plugin):
         """Return how programs trained under this prior stop by default (a threshold may be calibrated afterwards)."""
         raise NotImplementedError
 
+    def refuses(self, budget: str) -> str | None:
+        """Say why this prior cannot train under a `max` or a `mean` budget (what is missing, what to do), or None."""
+        return None
+
     def needs_every_exit(self) -> bool:
         """Whether the loss reads the answers of all exits; otherwise only exit N is answered, which trains faster."""
         return True

@@ -32,6 +32,12 @@ class MeanBudget(Pondering):
     start: float = Field(0.1, gt=0, description="the multiplier at the beginning")
     rate: float = Field(0.002, gt=0, description="the multiplier's step for each exit that the mean is off the cap")
 
+    def refuses(self, budget: str) -> str | None:
+        """Refuse a maximum without a cap of its own."""
+        if budget == "mean" or self.cap is not None:
+            return None
+        return "mean_budget has no cap to keep, as the budget is a maximum: choose budget: mean, or set the prior's cap"
+
     def remembers(self) -> dict[str, float]:
         """Return the multiplier at its beginning."""
         return {"multiplier": self.start}
@@ -40,9 +46,7 @@ class MeanBudget(Pondering):
         """Return E[cost] - cap per example in units of the mean exit, float_B."""
         cap, cost_N = state.get("cap") or self.cap, state["cost_N"]
         if cap is None:
-            raise ValueError(
-                "mean_budget has no cap to keep: the budget is a maximum. Set `budget: mean` in the scheduler, or `cap`"
-            )
+            raise ValueError(self.refuses("max"))
         unit = cost_N[-1] / len(cost_N)
         return mean_over_exits(log_p_NB, [(cost - cap) / unit for cost in cost_N])
 
