@@ -9,13 +9,14 @@ runs the exit that suffices.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.programs import trained_programs
-from benchmarks.seeds import keep, run_seed
+from benchmarks.seeds import RESULTS, keep, run_seed
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,7 @@ GRID = (*(step / 20 for step in range(1, 16)), *(1 - 0.25 * 0.8**step for step i
 PRIORS: dict[str, dict[str, Any]] = {
     "joint": {"kind": "ponder_net"},
     "joint_price_only": {"kind": "mean_rollouts"},
+    "confidence": {"kind": "early_exit", "weights": "uniform"},
     "offline_w8": {"kind": "halting_predictor"},
     "online_w8": {"kind": "halting_predictor", "mode": "online"},
     "offline_w4": {"kind": "halting_predictor", "width": 4},
@@ -121,15 +123,17 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the priors that are named (by default all) and print a row each; keep the rows and the summary."""
+    """Run the priors that are named (by default all) and print a row each; keep them beside the rows of the others."""
     from sp_search.assembly import prices
     from sp_search.models.recall_conv import RecallConv
     from sp_search.plugins import find
     from sp_search.tasks.base import Shape
 
-    rows: list[dict[str, Any]] = []
+    names, kept = sys.argv[1:] or list(PRIORS), RESULTS / "predictor.json"
+    before = json.loads(kept.read_text())["rows"] if kept.exists() else []
+    rows: list[dict[str, Any]] = [row for row in before if row["prior"] not in names]
     for seed in SEEDS:
-        for name in sys.argv[1:] or PRIORS:
+        for name in names:
             run = run_seed({**STUDY, "prior": PRIORS[name]}, seed, frontier)
             part = find("priors", PRIORS[name]["kind"])(**{k: v for k, v in PRIORS[name].items() if k != "kind"})
             known = {
