@@ -79,15 +79,13 @@ def scheduler_problems(scheduler: BudgetScheduler, model: ModelSpec | None, prio
     if prior is not None and scheduler.budget == "mean" and prior.rule().reads == "nothing":
         message = f"a mean budget needs a program that halts by itself, and prior {prior.kind_name()} always runs"
         problems.append((("budget",), f"{message} to the end: choose a prior that trains halting, or budget: max"))
-    if prior is not None and (unfit := prior.refuses(scheduler.budget)) is not None:
-        problems.append((("budget",), unfit))
     return problems
 
 
-def member_problems(members: list[dict[str, Any]], task: Task | None, base: Parts) -> list[Problem]:
-    """Say which members are no configurations of the study's model and prior, do not fit the task, or come twice."""
+def member_problems(members: list[dict[str, Any]], base: Parts, asked: Asked) -> list[Problem]:
+    """Say which members are no configurations of the study's model and prior, do not fit the rest, or come twice."""
     problems: list[Problem] = []
-    seen: dict[Parts, int] = {}
+    seen: list[tuple[int, Parts]] = []
     for index, config in enumerate(members):
         place = ("members", index)
         found = _override_problems(base.model, {key: value for key, value in config.items() if key != "prior"})
@@ -100,17 +98,22 @@ def member_problems(members: list[dict[str, Any]], task: Task | None, base: Part
             problems += [((*place, *path), message) for path, message in found]
             continue
         member = parts_of(*base, config)
-        unfit = None if task is None else _misfit(member, task)
-        if unfit:
-            problems.append((place, unfit))
-        if member in seen:
-            problems.append((place, f"the same configuration as member {seen[member]}: remove one"))
-        seen.setdefault(member, index)
+        problems += [(place, unfit) for unfit in _misfits(member, asked)]
+        before = next((number for number, other in seen if other == member), None)
+        if before is not None:
+            problems.append((place, f"the same configuration as member {before}: remove one"))
+        seen.append((index, member))
     return problems
 
 
-def _misfit(member: Parts, task: Task) -> str | None:
-    """Say why a member's model does not fit the task, or its prior the model, or return None."""
+def _misfits(member: Parts, asked: Asked) -> list[str]:
+    """Say why a member's model does not fit the task, or its prior the budget or the model."""
+    budget = None if asked.scheduler is None else member.prior.refuses(asked.scheduler.budget)
+    shape = None if asked.task is None else _shape_refusal(member, asked.task)
+    return [unfit for unfit in (shape, budget) if unfit is not None]
+
+
+def _shape_refusal(member: Parts, task: Task) -> str | None:
     model, prior, shape = member.model, member.prior, task.shape()
     if (unfit := model.refuses(shape)) is not None:
         return unfit

@@ -77,7 +77,7 @@ class Study(Section):
     def _members_differ_and_fit(cls, population: PopulationSettings, info: ValidationInfo) -> PopulationSettings:
         asked = Asked.of(info.data)
         if asked.model is not None and asked.prior is not None:
-            _refuse(member_problems(population.members, asked.task, Parts(asked.model, asked.prior)))
+            _refuse(member_problems(population.members, Parts(asked.model, asked.prior), asked))
         return population
 
     @field_validator("selection")

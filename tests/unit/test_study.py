@@ -128,6 +128,13 @@ def test_a_member_may_override_fields_of_the_prior_too(study, problems):
         assert found[0].startswith(f"study.yaml:6: {expected}")
 
 
+def test_a_prior_that_cannot_train_under_the_budget_is_refused_at_its_member(problems):
+    text = GOOD + "prior: {kind: mean_budget}\npopulation: {members: [{prior: {cap: 3}}, {}]}\n"
+    (found,) = problems(text)
+    assert found.startswith("study.yaml:6: population.members.1: mean_budget has no cap to keep")
+    assert problems(text.replace("budget: max", "budget: mean")) == []
+
+
 def test_a_model_that_cannot_be_built_for_the_task_is_refused_at_its_member(problems):
     text = GOOD.replace("recall_conv, width: 8", "exit_conv, causal: false").replace("axis: rollouts", "axis: depth")
     (found,) = problems(text + "population: {members: [{}, {kernel: 4}]}\n")
