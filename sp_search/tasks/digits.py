@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from sp_search.tasks.base import Batch, Draw, Shape, Task
+from sp_search.tasks.finite import choose_rows
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -51,19 +52,9 @@ class Digits(Task):
         Raises:
             ValueError: an unknown distribution or draw, or more images than the draw has.
         """
-        import torch
-
         self.refuse_unknown(distribution, draw)
         pool, device = _split()[draw], generator.device
-        held_out = len(pool.y_BT)
-        if draw == "train":
-            rows = torch.randint(0, held_out, (n,), generator=generator, device=device)
-        elif n > held_out:
-            raise ValueError(f"digits has {held_out} images for {draw}, got n={n}: at most {held_out} are allowed")
-        elif n == held_out:
-            rows = torch.arange(n, device=device)
-        else:
-            rows = torch.randperm(held_out, generator=generator, device=device)[:n]
+        rows = choose_rows("digits", len(pool.y_BT), n, draw, generator)
         x_BTC, y_BT = pool.x_BTC.to(device)[rows], pool.y_BT.to(device)[rows]
         if distribution == "shifted":
             x_BTC = _noisy(_moved(x_BTC, _directions(n, 1, generator)), SHIFTED_NOISE, generator)

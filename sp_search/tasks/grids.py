@@ -47,6 +47,20 @@ def distance_BT(open_BT: Tensor, source_BT: Tensor, side: int) -> Tensor:
         reached |= new
 
 
+def component_BT(open_BT: Tensor, side: int) -> Tensor:
+    """Return one number for all open places that are connected (up, down, left, right); 0 where it is not open."""
+    import torch
+
+    part_BT = torch.arange(1, side**2 + 1, device=open_BT.device) * open_BT
+    while True:
+        grid = torch.nn.functional.pad(part_BT.reshape(-1, side, side), (1, 1, 1, 1))
+        shifts = (grid[:, :-2, 1:-1], grid[:, 2:, 1:-1], grid[:, 1:-1, :-2], grid[:, 1:-1, 2:], grid[:, 1:-1, 1:-1])
+        spread_BT = torch.stack(shifts).amax(0).reshape(part_BT.shape) * open_BT
+        if torch.equal(spread_BT, part_BT):
+            return part_BT
+        part_BT = spread_BT
+
+
 def moved_marker_need(turns_BTM: Tensor, marker_B: Tensor, side: int) -> Tensor:
     """Return int_B: how far some place has to see to know its answer, shown by moving one marker.
 

@@ -1,12 +1,20 @@
 """What every task promises; a new file in the folder is tested the moment it exists."""
 
+import tempfile
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from sp_search.plugins import discover
 
-TASKS = {kind: part() for kind, part in discover("tasks").items()}
+DATA = Path(tempfile.mkdtemp()) / "data.npz"
+_random = np.random.default_rng(0)
+np.savez(DATA, x=_random.standard_normal((1_000, 3)), y=_random.integers(0, 3, (1_000, 2)))
+NEEDED = {"dataset": {"path": str(DATA)}}
+TASKS = {kind: part(**NEEDED.get(kind, {})) for kind, part in discover("tasks").items()}
 DRAWS = ("train", "validation", "verification", "sealed")
 CASES = [(kind, distribution) for kind, task in TASKS.items() for distribution in task.distributions()]
 every_task = pytest.mark.parametrize("kind", TASKS)
@@ -114,7 +122,7 @@ def test_finite_data_never_mixes_its_draws_and_refuses_more_than_it_has(kind):
 @every_distribution
 def test_enumeration_is_the_whole_support_once(kind, distribution):
     small = {"prefix_sums": {"bits": 5}, "binary_addition": {"bits": 3, "distribution": "uniform"}}
-    task = discover("tasks")[kind](**small.get(kind, {}))
+    task = discover("tasks")[kind](**NEEDED.get(kind, {}), **small.get(kind, {}))
     size = task.support_size(distribution)
     if size is None:
         with pytest.raises(NotImplementedError, match=kind):
@@ -131,12 +139,12 @@ def test_enumeration_is_the_whole_support_once(kind, distribution):
 @every_task
 @pytest.mark.parametrize("preset", ["smoke", "cpu", "paper"])
 def test_a_preset_fills_in_sizes_and_what_is_written_out_is_the_same_task(kind, preset):
-    part = type(TASKS[kind])
-    task = part(preset=preset)
+    part, needed = type(TASKS[kind]), NEEDED.get(kind, {})
+    task = part(preset=preset, **needed)
     assert {name: getattr(task, name) for name in part.PRESETS[preset]} == part.PRESETS[preset]
     assert part.model_validate(task.model_dump(mode="json")) == task
-    for name, value in part.PRESETS["cpu"].items():
-        assert getattr(part(**{**part.PRESETS["cpu"], "preset": preset, name: value}), name) == value, "own fields win"
+    own = part(**part.PRESETS["cpu"], preset=preset, **needed)
+    assert {name: getattr(own, name) for name in part.PRESETS["cpu"]} == part.PRESETS["cpu"], "own fields win"
 
 
 @every_task

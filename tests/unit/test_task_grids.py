@@ -1,11 +1,13 @@
-"""Mazes against slow, independent references: labels, law, and the need by trying every other end."""
+"""Tasks on grids against slow, independent references: labels, laws, and needs by trying every change."""
 
 from collections import deque
 
 import pytest
 import torch
 
+from sp_search.tasks.circuit_value import CircuitValue
 from sp_search.tasks.mazes import Mazes
+from sp_search.tasks.reachability import Reachability
 
 
 def generator(seed=0):
@@ -73,3 +75,61 @@ def test_ends_are_uniform_over_the_other_rooms_and_openings_over_directions():
     from_the_middle = batch.x_BTC[start_B == 12][..., 0]
     opened = (from_the_middle[:, [7, 17, 11, 13]] > 0).float().mean(0)
     assert (opened - opened.mean()).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(("distribution", "side"), [("iid", 5), ("shifted", 5), ("longer", 8)])
+def test_reachable_is_what_a_search_from_the_source_finds(distribution, side):
+    task = Reachability(side=5, longer_side=8)
+    batch = task.sample(60, distribution, "train", generator())
+    for x_TC, y_T, farthest in zip(*batch, task.difficulty(batch).tolist(), strict=True):
+        walls, source = as_tuples(torch.nn.functional.pad(x_TC, (0, 1)), side)[:2]
+        assert source not in walls
+        reached = way_by_search(walls, source, source, side)[1]
+        assert {(place // side, place % side) for place in y_T.nonzero()[:, 0].tolist()} == reached
+        assert farthest == max(len(way_by_search(walls, source, end, side)[0]) for end in reached) - 1
+
+
+def test_the_need_of_reachability_is_shown_by_another_source_that_no_window_sees():
+    side, task = 5, Reachability(side=5)
+    batch = task.sample(40, "iid", "train", generator(2))
+    places = [(place // side, place % side) for place in range(side**2)]
+    for x_TC, need in zip(batch.x_BTC, task.minimal_rollouts(batch, 1).tolist(), strict=True):
+        walls, source = as_tuples(torch.nn.functional.pad(x_TC, (0, 1)), side)[:2]
+        own, best = way_by_search(walls, source, source, side)[1], 1
+        for other in set(places) - walls - {source}:
+            for row, column in own ^ way_by_search(walls, other, other, side)[1]:
+                unseen = [max(abs(row - marker[0]), abs(column - marker[1])) for marker in (source, other)]
+                best = max(best, min(unseen))
+        assert need == best
+
+
+def value_of(x_HWC, row, column):
+    """Return what a place says, by recursion."""
+    bit, *kind = x_HWC[row][column]
+    if not any(kind):
+        return bit > 0
+    last = len(x_HWC) - 1
+    a, b = (value_of(x_HWC, row - 1, near) for near in (max(column - 1, 0), min(column + 1, last)))
+    return [a and b, a or b, a != b, not (a and b)][kind.index(1.0)]
+
+
+@pytest.mark.parametrize(("distribution", "side"), [("iid", 5), ("harder", 5), ("longer", 7)])
+def test_gates_say_what_recursion_says_and_some_gate_hangs_on_a_bit_as_far_away_as_the_need(distribution, side):
+    task = CircuitValue(side=5, longer_side=7)
+    batch = task.sample(15, distribution, "train", generator(3))
+    needs = task.minimal_rollouts(batch, 1).tolist()
+    for x_TC, y_T, need, layers in zip(*batch, needs, task.difficulty(batch).tolist(), strict=True):
+        x_HWC = x_TC.reshape(side, side, 5).tolist()
+        y_HW = [[value_of(x_HWC, row, column) for column in range(side)] for row in range(side)]
+        assert y_T.reshape(side, side).bool().tolist() == y_HW
+        bits_row = side - 1 - int(layers)
+        deepest = 1
+        for flipped in range(side):
+            x_HWC[bits_row][flipped][0] *= -1.0
+            for row in range(bits_row + 1, side):
+                for column in range(side):
+                    if value_of(x_HWC, row, column) != y_HW[row][column]:
+                        deepest = max(deepest, row - bits_row, abs(column - flipped))
+            x_HWC[bits_row][flipped][0] *= -1.0
+        assert need == deepest
+    assert distribution != "harder" or set(task.difficulty(batch).tolist()) == {4.0}
