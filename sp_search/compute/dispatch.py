@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Self, TypeVar
 
 import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves
 
-from sp_search.compute.price_table import PRICES, Call, Formula, Price
-
-
-class UnpricedOperationError(RuntimeError):
-    """An operation ran that nobody priced."""
+from sp_search.compute.doors import READ_ADVICE, UnpricedOperationError, reads_a_step_count, refusal, shut
+from sp_search.compute.price_table import (
+    ALLOCATIONS,
+    MOVEMENT,
+    PRICES,
+    SHAPE_READERS,
+    STEP_COUNT,
+    Call,
+    Formula,
+    Price,
+)
 
 
 def register_price(operation: str, flops: Formula, depth: Formula | None = None) -> None:
@@ -52,16 +62,22 @@ def unmetered(bookkeeping: Callable[[], _Result]) -> _Result:
 class PricedDispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Hands every operation that reaches the dispatcher to `record` with its price; refuses what has none.
 
-    What leaves the dispatcher (numpy, `.item()` and then Python, fused kernels of other libraries) is not seen.
+    An operation without a price of its own is counted as the parts into which torch decomposes it. What would leave
+    the dispatcher is refused by `compute.doors`; memory that changed although nothing wrote it, here.
     """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
 
     watching = 0
     """How many meters are at work."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._doors = ExitStack()
+        self._unwritten: set[StorageWeakRef] = set()
+
     def __enter__(self) -> Self:
+        if not self._entered:
+            self._doors.enter_context(shut())
+        self._entered += 1
         PricedDispatch.watching += 1
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
@@ -69,6 +85,20 @@ class PricedDispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __exit__(self, *failure: object) -> None:
         super().__exit__(*failure)  # type: ignore[no-untyped-call]
         PricedDispatch.watching -= 1
+        self._entered -= 1
+        if not self._entered:
+            self._doors.close()
+
+    _entered = 0
+
+    def watch(self, function: Callable[..., Any], inputs: tuple[Any, ...]) -> None:
+        """Run `function(*inputs)` and see to it that what it returns was computed in sight."""
+        arrays = [leaf for leaf in tree_leaves(inputs) if hasattr(leaf, "__array_interface__")]
+        if any(not isinstance(array, Tensor) for array in arrays):
+            raise refusal("an input is a numpy array, whose arithmetic", "no meter sees: give it as a torch.Tensor")
+        with self:
+            output = function(*inputs)
+        self._refuse_unwritten("what is returned lies in", storages(output))
 
     def record(self, operation: str, price: Price, call: Call) -> None:
         """Take note of one operation that ran."""
@@ -76,23 +106,87 @@ class PricedDispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if any(_computes_itself(kind) for kind in types):
+            return NotImplemented  # the subclass goes first, and its own operations come back here
         operation = operation_name(func)
         price = PRICES.get(operation)
+        if operation == "aten._local_scalar_dense":
+            if not reads_a_step_count():
+                raise refusal(f"operation {operation} (.item(), bool(), float(), int() of a tensor)", READ_ADVICE)
+            price = STEP_COUNT
         if price is None:
             return self._decompose(operation, func, args, kwargs)
+        self._see_memory(operation, func, args, kwargs)
         output = func(*args, **kwargs)
-        self.record(operation, price, Call(args, kwargs, output))
+        if operation in ALLOCATIONS:
+            self._unwritten.update(storages(output))
+        call = Call(args, kwargs, output)
+        if operation not in MOVEMENT:
+            _refuse_kinds(operation, call)
+        self.record(operation, price, call)
         return output
 
+    def _see_memory(self, operation: str, func: Any, args: Any, kwargs: Any) -> None:
+        """Refuse to read memory that was allocated in sight and that nothing wrote in sight."""
+        if not self._unwritten or operation in ALLOCATIONS or operation in SHAPE_READERS:
+            return
+        given = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | kwargs
+        for argument in func._schema.arguments:
+            found = storages(given.get(argument.name))
+            if argument.alias_info is None:
+                self._refuse_unwritten(f"operation {operation} reads", found)
+            elif argument.alias_info.is_write:
+                self._unwritten.difference_update(found)
+
+    def _refuse_unwritten(self, reader: str, found: list[StorageWeakRef]) -> None:
+        if self._unwritten.intersection(found):
+            raise refusal(reader, "memory that no priced operation has written: what fills it, no meter sees")
+
     def _decompose(self, operation: str, func: Any, args: Any, kwargs: Any) -> Any:
-        """Run a composite operation as its parts: under inference mode composites reach the dispatcher whole."""
+        """Run an operation as its parts: composites (whole under inference mode) and torch's own decompositions."""
         if isinstance(func, torch._ops.OpOverload):
             with self:
                 output = func.decompose(*args, **kwargs)
             if output is not NotImplemented:
                 return output
+            from torch._decomp import decomposition_table
+
+            if func in decomposition_table:
+                try:
+                    with self:
+                        return decomposition_table[func](*args, **kwargs)
+                except UnpricedOperationError as part:
+                    raise refusal(f"operation {operation}", f"has no price, nor has every part of it: {part}") from part
         raise UnpricedOperationError(
             f"operation {operation} has no price, so this program's compute cannot be stated. Give it one with "
-            f'sp_search.compute.register_price("{operation}", flops=lambda call: ...), or write it with priced '
-            "operations (for attention in eval mode: torch.backends.mha.set_fastpath_enabled(False))."
+            f'sp_search.compute.register_price("{operation}", flops=lambda call: ...), or write it with '
+            "priced operations."
         )
+
+
+def storages(values: Any) -> list[StorageWeakRef]:
+    """Return the storage of every tensor among `values`; a freed storage's key is never reused."""
+    tensors = [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor) and leaf.numel()]
+    with torch._C.DisableTorchFunction():
+        return [
+            StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+            for tensor in tensors
+            if tensor.layout is torch.strided
+        ]
+
+
+def _computes_itself(kind: Any) -> bool:
+    own = getattr(kind, "__torch_dispatch__", None)
+    return kind is not Tensor and own not in (None, Tensor.__torch_dispatch__, torch._C._disabled_torch_dispatch_impl)
+
+
+def _refuse_kinds(operation: str, call: Call) -> None:
+    """Refuse numbers for which the table's formulas do not hold."""
+    for tensor in tree_leaves((call.args, call.kwargs, call.output)):
+        if isinstance(tensor, Tensor):
+            odd = "complex" if tensor.is_complex() else "quantised" if tensor.is_quantized else None
+            odd = odd or (None if tensor.layout is torch.strided else str(tensor.layout).removeprefix("torch."))
+            if odd:
+                raise refusal(
+                    f"operation {operation} on {odd} numbers", "has no price: write it with real, dense, plain tensors"
+                )

@@ -46,8 +46,8 @@ def count_flops(function: Callable[..., Any], *inputs: Any) -> FlopCount:
     Raises:
         UnpricedOperationError: an operation ran that has no price; the message says how to give it one.
     """
-    with _FlopMeter() as meter:
-        function(*inputs)
+    meter = _FlopMeter()
+    meter.watch(function, inputs)
     return FlopCount(float(sum(meter.spent.values())), dict(sorted(meter.spent.items())))
 
 

@@ -12,11 +12,10 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._pytree import tree_leaves
 
-from sp_search.compute.dispatch import PricedDispatch, UnpricedOperationError
+from sp_search.compute.dispatch import PricedDispatch, storages
+from sp_search.compute.doors import UnpricedOperationError
 from sp_search.compute.price_table import Call, Price
 from sp_search.compute.stopping import execute
 from sp_search.program import Program
@@ -34,15 +33,10 @@ class _DepthMeter(PricedDispatch):  # type: ignore[no-untyped-call]
             raise UnpricedOperationError(
                 f"operation {operation} has FLOPs but no serial depth: register_price takes `depth` beside `flops`"
             )
-        inputs = _storages((call.args, call.kwargs))
+        inputs = storages((call.args, call.kwargs))
         depth = int(price.depth(call)) + max((self.depths.get(storage, 0) for storage in inputs), default=0)
-        for storage in _storages(call.output):
+        for storage in storages(call.output) or inputs:  # what gives nothing back has changed what it was given
             self.depths[storage] = max(depth, self.depths.get(storage, 0))
-
-
-def _storages(values: Any) -> list[StorageWeakRef]:
-    tensors = [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
-    return [StorageWeakRef(tensor.untyped_storage()) for tensor in tensors]  # type: ignore[no-untyped-call]
 
 
 def serial_depth(function: Callable[..., Any], *inputs: Any) -> int:
@@ -54,8 +48,8 @@ def serial_depth(function: Callable[..., Any], *inputs: Any) -> int:
     Raises:
         UnpricedOperationError: an operation ran whose price or depth is not known.
     """
-    with _DepthMeter() as meter:
-        function(*inputs)
+    meter = _DepthMeter()
+    meter.watch(function, inputs)
     return max(meter.depths.values(), default=0)
 
 

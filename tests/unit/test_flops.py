@@ -83,27 +83,6 @@ def test_attention_is_counted_though_its_kernel_is_fused():
     assert count.total == 2 * 4 * 5 * 5 * (2 * 8 + 2 * 8 + 6)
 
 
-ATTENTION = nn.MultiheadAttention(16, 4, batch_first=True).eval()
-REFUSED = {
-    "aten.mkldnn_rnn_layer": (nn.LSTM(16, 16, batch_first=True).eval(), X),
-    "aten._native_multi_head_attention": (
-        lambda x: ATTENTION(x, x, x),
-        X,
-    ),
-    "aten._transformer_encoder_layer_fwd": (nn.TransformerEncoderLayer(16, 4, 32, batch_first=True).eval(), X),
-    "aten._fft_r2c": (torch.fft.rfft, X),
-    "aten._local_scalar_dense": (lambda x: x.sum().item(), X),
-}
-
-
-@pytest.mark.parametrize("operation", REFUSED)
-def test_fused_kernels_and_unknown_operations_are_refused_by_name_never_counted_as_zero(operation):
-    function, x = REFUSED[operation]
-    with torch.no_grad(), pytest.raises(UnpricedOperationError, match=operation) as refusal:
-        count_flops(function, x)
-    assert "register_price" in str(refusal.value)
-
-
 def test_a_composite_operation_is_counted_by_its_parts_under_inference_mode():
     weight = torch.ones(8, 16)
     with torch.inference_mode():
@@ -123,6 +102,6 @@ def test_a_price_can_be_added_once(monkeypatch):
 
 
 def test_the_table_names_operations_that_exist():
-    unknown = [name for name in PRICES if not hasattr(torch.ops.aten, name.removeprefix("aten."))]
+    unknown = [name for name in PRICES if not hasattr(getattr(torch.ops, name.split(".")[0]), name.split(".")[1])]
     assert unknown == []
     assert len(MOVEMENT) == len(set(MOVEMENT))
