@@ -14,6 +14,9 @@ from sp_search.search import Search, found_cap, statistical_minimum
 from sp_search.selection import accuracy_interval, alpha_of_look, mean_interval
 from sp_search.study import Study
 
+EARLY_SHARE = 0.01
+"""How far the mean exit may stay below the mean need before the report names it."""
+
 UNSTABLE_SHARE = 0.01
 """Share of right answers that may change after the halt before the report names it."""
 
@@ -124,7 +127,8 @@ def halting_warnings(lineage: LineageMeasurement) -> list[str]:
         )
     mean, need = seen.get("mean_exit"), seen.get("mean_need")
     halts_by_itself = unstable is not None
-    if halts_by_itself and mean is not None and need is not None and mean < need and lineage.gates:
+    early = mean is not None and need is not None and mean < (1.0 - EARLY_SHARE) * need
+    if halts_by_itself and early and lineage.gates:
         warnings.append(
             f"it halts at {mean:.2f} on average, before the {need:.2f} that knowing the answer locally needs"
         )

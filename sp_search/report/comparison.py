@@ -171,10 +171,10 @@ def render_comparison(asked: ComparisonFile) -> str:
             Figure(
                 "Accuracy against compute",
                 Markup(accuracy_against_compute(asked)),  # noqa: S704 - drawn by ourselves, its words escaped
-                "Every judged lineage; filled ones were verified, hollow ones were not good enough and stand at their "
-                "last validation accuracy. The large marks were selected, with their intervals. The grey line is the "
-                "static frontier: what programs of fixed compute reach. A selected program earns its adaptivity where "
-                "it lies left of it.",
+                "Every judged lineage: filled ones passed, hollow ones failed a gate or a check; what was never put to "
+                "the verification draw stands at its last validation accuracy. The large marks were selected, with "
+                "their intervals. The grey line is the static frontier: what programs of fixed compute reach. A "
+                "selected program earns its adaptivity where it lies left of that line.",
             )
         ],
         parts=[part for part in parts if part is not None],

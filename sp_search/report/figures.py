@@ -80,6 +80,8 @@ def budget_over_time(story: Story) -> str | None:
             axes.set_ylim(0, max(heights) * 1.18)
         axes.set_xlim(0.5, len(outcomes) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(visits) <= 4:
+            axes.set_xticks(visits)
         axes.set_xlabel("level, in the order of the search")
         axes.set_ylabel(f"budget ({story.measure.replace('_', ' ')})")
         _legend(axes, [outcome.phase for outcome in outcomes], {outcome.verdict for outcome in outcomes})
