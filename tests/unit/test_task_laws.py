@@ -167,3 +167,21 @@ def test_shifted_digits_all_move_by_one_pixel():
     )
     assert torch.allclose(errors.amin(0), torch.tensor(0.01), atol=0.01), "what is left is the noise"
     assert (errors.argmin(0) != steps.index((1, 1))).all()
+
+
+@pytest.mark.parametrize("task", [PrefixSums(bits=6), BinaryAddition(bits=4, distribution="uniform")])
+def test_a_need_is_how_far_back_an_answer_can_still_be_turned(task):
+    everything = task.enumerate("iid")
+    x, y = everything.x_BTC.tolist(), everything.y_BT.tolist()
+    positions, exact = len(x[0]), [0] * len(x)
+    for seen in range(positions):
+        for place in range(positions):
+            answers = {}
+            windows = [str(row[max(0, place - seen) : place + 1]) for row in x]
+            for window, labels in zip(windows, y, strict=True):
+                answers.setdefault(window, set()).add(labels[place])
+            for row, window in enumerate(windows):
+                if len(answers[window]) == 2:
+                    exact[row] = seen + 1
+    for reach in (1, 2):
+        assert task.minimal_rollouts(everything, reach).tolist() == [-(-back // reach) for back in exact]
