@@ -34,8 +34,9 @@ class TrainSettings(BaseModel):
         1.0, gt=0, le=1, description="share of the examples, the easiest, that a fresh lineage begins with (1: all)"
     )
     curriculum_loss: float = Field(
-        0.1, gt=0, description="a lineage's share doubles when its own mean loss over a slice falls below this"
+        0.1, gt=0, description="a lineage's share grows when its own mean loss over a slice falls below this"
     )
+    curriculum_growth: float = Field(2.0, gt=1, description="factor by which a lineage's share grows")
     plateau: int | None = Field(
         None, ge=1, description="slices without a lower train loss after which a level gives a lineage up (null: never)"
     )

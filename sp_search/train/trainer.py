@@ -113,7 +113,7 @@ class NeuralRunner:
             meta["train_steps"][row] = meta["step"]
             meta["ended"][row] = None if isfinite(own) else "diverged"
             if own < job.settings.curriculum_loss:
-                meta["share"][row] = min(1.0, 2.0 * meta["share"][row])
+                meta["share"][row] = min(1.0, job.settings.curriculum_growth * meta["share"][row])
         healthy = [index for index, is_finite in enumerate(finite) if is_finite]
         stored = Population(**state.arrays).with_rows([live[index] for index in healthy], population.rows(healthy))
         flops += self._look(job, meta, stored)

@@ -116,16 +116,6 @@ def test_on_a_grid_information_moves_by_its_reach_in_both_dimensions_and_no_furt
         assert torch.equal(moved[index - 1].flatten(), far <= index * model.reach())
 
 
-def test_a_grid_convolution_is_the_convolution_of_torch():
-    from sp_search.models.networks.recall_conv import grid_windows
-
-    x_BTD, layer = inputs(Shape(16, 3, 16, 2, 2)), torch.nn.Linear(27, 4)
-    ours = layer(grid_windows(x_BTD, 3)).unflatten(1, (4, 4)).movedim(-1, 1)
-    weight = layer.weight.unflatten(1, (3, 3, 3)).permute(0, 3, 1, 2)
-    theirs = torch.nn.functional.conv2d(x_BTD.unflatten(1, (4, 4)).movedim(-1, 1), weight, layer.bias, padding=1)
-    torch.testing.assert_close(ours, theirs)
-
-
 @pytest.mark.parametrize(
     ("kind", "settings", "longer"),
     [
