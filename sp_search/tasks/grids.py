@@ -61,7 +61,7 @@ def component_BT(open_BT: Tensor, side: int) -> Tensor:
         part_BT = spread_BT
 
 
-def moved_marker_need(turns_BTM: Tensor, marker_B: Tensor, side: int) -> Tensor:
+def moved_marker_need(turns_BTM: Tensor, marker_B: Tensor, place_M: Tensor, side: int) -> Tensor:
     """Return int_B: how far some place has to see to know its answer, shown by moving one marker.
 
     If the input with its marker at m' instead of m is possible too and has another answer at place p, then a program
@@ -69,12 +69,13 @@ def moved_marker_need(turns_BTM: Tensor, marker_B: Tensor, side: int) -> Tensor:
     min(distance(p, m), distance(p, m')). Distances are Chebyshev's: what a square kernel's reach is measured in.
 
     Args:
-        turns_BTM: with the marker at M = T instead, the answer at T turns.
+        turns_BTM: with the marker at place_M instead, the answer at T turns.
         marker_B: where the marker is.
+        place_M: where it could be.
         side: of the grid.
     """
     import torch
 
-    far_TT = chebyshev_TT(side).to(turns_BTM.device)
-    seen_BTM = torch.minimum(far_TT[marker_B][:, :, None], far_TT)
-    return torch.where(turns_BTM, seen_BTM, 0).amax((1, 2))
+    far_TT = chebyshev_TT(side).to(turns_BTM.device, torch.uint8)
+    seen_BTM = torch.minimum(far_TT[marker_B][:, :, None], far_TT[:, place_M])
+    return (seen_BTM * turns_BTM).amax((1, 2)).long()

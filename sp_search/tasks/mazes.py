@@ -94,19 +94,16 @@ class Mazes(Task):
 
         from sp_search.tasks.grids import LARGEST_BLOCK, moved_marker_need
 
-        places = batch.x_BTC.shape[1]
-        side, seen = math.isqrt(places), []
-        room_T = torch.arange(places, device=batch.x_BTC.device)
-        room_T = (room_T // side % 2 == 0) & (room_T % side % 2 == 0)
-        block = max(1, LARGEST_BLOCK // places**2)
+        places, seen = batch.x_BTC.shape[1], []
+        side, block = math.isqrt(places), max(1, LARGEST_BLOCK // places**2)
+        place_T = torch.arange(places, device=batch.x_BTC.device)
+        room_M = place_T[(place_T // side % 2 == 0) & (place_T % side % 2 == 0)]
         for first in range(0, len(batch.x_BTC), block):
-            x_BTC = batch.x_BTC[first : first + block]
+            x_BTC, own_BT = batch.x_BTC[first : first + block], batch.y_BT[first : first + block].bool()
             start_B, end_B = x_BTC[..., 1].argmax(1), x_BTC[..., 2].argmax(1)
-            on_way_BMT = _ways(x_BTC, side)
-            own_B1T = on_way_BMT[torch.arange(len(x_BTC)), end_B][:, None]
-            possible_BM = room_T & (torch.arange(places, device=room_T.device) != start_B[:, None])
-            turns_BMT = (on_way_BMT != own_B1T) & possible_BM[:, :, None]
-            seen.append(moved_marker_need(turns_BMT.transpose(1, 2), end_B, side))
+            turns_BMT = _ways(x_BTC, side)[:, room_M] != own_BT[:, None]
+            turns_BMT &= (room_M != start_B[:, None])[:, :, None]
+            seen.append(moved_marker_need(turns_BMT.transpose(1, 2), end_B, room_M, side))
         return (torch.cat(seen) + reach - 1) // reach
 
 

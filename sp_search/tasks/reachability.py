@@ -82,5 +82,6 @@ class Reachability(Task):
             part_BT = component_BT(open_BT, side)
             joined_BTM = (part_BT[:, :, None] == part_BT[:, None]) & open_BT[:, None]
             turns_BTM = (joined_BTM != (y_BT[:, :, None] == 1)) & open_BT[:, None] & open_BT[:, :, None]
-            seen.append(moved_marker_need(turns_BTM, x_BTC[..., 1].argmax(1), side))
+            source_B, place_T = x_BTC[..., 1].argmax(1), torch.arange(places, device=x_BTC.device)
+            seen.append(moved_marker_need(turns_BTM, source_B, place_T, side))
         return ((torch.cat(seen) + reach - 1) // reach).clamp(min=1)
