@@ -25,16 +25,24 @@ if TYPE_CHECKING:
 
 
 class ActiveCompute(SpeedPrior):
-    """L = task loss at exit N + strength * E[FLOPs of the open units] / FLOPs of all units."""
+    """L = task loss at exit N + strength * E[FLOPs of the open units] / FLOPs of all units, once warmed up.
+
+    A price from the first step on closes gates before there is a program that is worth keeping them open for.
+    """
 
     kind: Literal["active_compute"] = "active_compute"
-    strength: float = Field(0.1, ge=0, description="weight of the expected share of the FLOPs that is in use")
+    strength: float = Field(3.0, ge=0, description="weight of the expected share of the FLOPs that is in use")
+    warmup: float = Field(0.3, ge=0, lt=1, description="share of train_steps in which nothing is paid for yet")
     begin: float = Field(2.0, description="log-odds (log alpha) with which every gate begins")
     speed: float = Field(20.0, gt=0, description="how much faster than a weight a gate moves")
 
     def gates_units(self) -> bool:
         """Return True."""
         return True
+
+    def warmup_share(self) -> float:
+        """Return `warmup`."""
+        return self.warmup
 
     def needs_every_exit(self) -> bool:
         """Return False: the loss reads exit N."""
@@ -69,4 +77,5 @@ class ActiveCompute(SpeedPrior):
         """Return the task loss at exit N with the price of what is open."""
         if exits.active is None:
             raise ValueError("active_compute needs a network with unit gates: attach them")
-        return batch_loss(exits.logits_NBTV[-1]).mean() + self.strength * exits.active, state
+        strength = 0.0 if state.get("progress", 1.0) < self.warmup else self.strength
+        return batch_loss(exits.logits_NBTV[-1]).mean() + strength * exits.active, state

@@ -195,3 +195,10 @@ def test_a_network_without_gates_is_refused_by_the_loss() -> None:
     exits = Exits(torch.zeros(1, 2, 1, 2), None, (1.0,))
     with pytest.raises(ValueError, match="unit gates"):
         ActiveCompute().loss(exits, torch.sum, {})
+
+
+@pytest.mark.parametrize(("progress", "expected"), [(0.0, 1.0), (0.29, 1.0), (0.3, 1.0 + 2.0 * 0.5), (1.0, 2.0)])
+def test_the_price_begins_after_the_warm_up_at_its_full_strength(progress: float, expected: float) -> None:
+    exits = Exits(torch.zeros(1, 2, 1, 2), None, (1.0,), active=torch.tensor(0.5))
+    loss, _ = ActiveCompute(strength=2.0, warmup=0.3).loss(exits, lambda logits: torch.ones(2), {"progress": progress})
+    assert loss.item() == expected
