@@ -125,4 +125,4 @@ class Nested(ModelSpec):
 
     def train_defaults(self) -> dict[str, float | int]:
         """Return the recipe measured on digits."""
-        return {"steps": 800, "batch": 64, "learning_rate": 3e-3}
+        return {"steps": 1500, "batch": 64, "learning_rate": 3e-3, "decay_from": 0.5, "decay_to": 0.05}
