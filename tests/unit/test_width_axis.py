@@ -159,3 +159,13 @@ class FromAbove:
 def test_a_network_that_grew_may_shrink_again() -> None:
     assert simulate(NetworkGrowth(), FromAbove(), workers=1, seed=0, members=1).found_budget == 4.0
     assert simulate(NetworkGrowth(descend=True), FromAbove(), workers=1, seed=0, members=1).found_budget == 2.0
+
+
+def test_every_scheduler_may_move_the_width_and_a_mean_budget_caps_the_widest_network() -> None:
+    ladder = {"axis": "width", "start": 2.0, "stop": 6.0, "exits": 3}
+    annealed = plan_study(study(scheduler={"kind": "annealing", **ladder}))
+    assert annealed.space.caps == plan_study(study()).space.caps
+    mean = {"kind": "annealing", "budget": "mean", **ladder}
+    capped = plan_study(study(scheduler=mean, prior={"kind": "ponder_net"}))
+    assert {row.axis_value for row in capped.rows} == {6}
+    assert len(capped.space.caps) == 4
