@@ -45,8 +45,8 @@ def unrolled(folder: Path) -> dict[str, dict[str, float]] | None:
         return None
     model, found = sp_search.load(folder).model, {}
     for bits, rollouts in UNROLLED.items():
-        task = PrefixSums(bits=bits)
-        batch = task.sample(EXAMPLES[bits], "iid", "verification", torch.Generator().manual_seed(bits))
+        task = PrefixSums(bits=17, longer_bits=bits)
+        batch = task.sample(EXAMPLES[bits], "longer", "verification", torch.Generator().manual_seed(bits))
         with torch.no_grad():
             state, own = model.start(batch.x_BTC), {}
             for index in range(1, max(rollouts) + 1):
