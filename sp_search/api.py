@@ -231,6 +231,7 @@ def export(folder: str | Path, format: str = "safetensors", output: str | Path |
     """
     if format != "safetensors":
         raise StudyError([f"--format: got '{format}'. Known: safetensors."])
+    _refuse_arms(Path(folder))
     source = Path(folder) / "program"
     if not (source / "config.json").exists():
         raise StorageError(f"{folder} holds no program: the study has not met a milestone (yet)")
@@ -246,7 +247,14 @@ def load(folder: str | Path) -> Program:
     from sp_search.train.export import load_program
 
     path = Path(folder)
+    _refuse_arms(path)
     return load_program(path / "program" if (path / "program").is_dir() else path)
+
+
+def _refuse_arms(folder: Path) -> None:
+    if holds_arms(folder):
+        arms = ", ".join(str(folder / "arms" / name) for name in manifest(folder)["arms"])
+        raise StorageError(f"{folder} holds a comparison, with a program for each arm: take one of {arms}")
 
 
 def _begin_arms(asked: Arms, output: str | Path | None, driver: Driver, where: Cluster) -> Comparison:
@@ -255,7 +263,7 @@ def _begin_arms(asked: Arms, output: str | Path | None, driver: Driver, where: C
         plan_study(arm.study)
     folder = new_folder(asked.name, output)
     (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
-    write_json(folder / "manifest.json", begun_arms(asked, driver))
+    write_json(folder / "manifest.json", begun_arms(asked, driver, _absolute_store(asked.arms[0].study)))
     return _drive_arms(asked, folder, driver, where)
 
 

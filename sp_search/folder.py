@@ -48,11 +48,11 @@ def holds_arms(folder: Path) -> bool:
     return (folder / "manifest.json").exists() and "arms" in manifest(folder)
 
 
-def begun_arms(asked: Arms, driver: str) -> dict[str, Any]:
+def begun_arms(asked: Arms, driver: str, tracking_uri: str | None) -> dict[str, Any]:
     """Return the manifest of a comparison; its arms have their own."""
     first = asked.arms[0].study
     arms = [arm.name for arm in asked.arms]
-    return {"seed": first.seed, "versions": versions(), "driver": driver, "tracking_uri": None, "arms": arms}
+    return {"seed": first.seed, "versions": versions(), "driver": driver, "tracking_uri": tracking_uri, "arms": arms}
 
 
 def recorded_arms(folder: Path) -> Arms:

@@ -20,7 +20,7 @@ DUEL: dict[str, Any] = {
     "population": {"replicas": 2},
     "train": {"steps": 100},
     "milestones": [0.5],
-    "selection": {"n": 512, "stable_after_halt": 0.9},
+    "selection": {"n": 512, "stable_after_halt": 0.9, "gates": ["iid", "uniform"]},
     "tracking": {"uri": None},
     "arms": [{"name": "static"}, {"name": "ponder", "prior": {"kind": "ponder_net"}}],
 }
@@ -48,6 +48,8 @@ def test_every_arm_is_a_complete_study_and_the_table_repeats_it(compared: api.Co
 def test_a_selected_program_says_how_it_generalises_and_that_its_answers_hold(compared: api.Comparison) -> None:
     arm = compared.arms["ponder"].payload
     assert arm["met"], "the milestone is low on purpose"
+    assert {name: gate["exact"] for name, gate in arm["gates"].items()} == {"iid": False, "uniform": True}
+    assert all(gate["low"] >= 0.5 for gate in arm["gates"].values())
     check = arm["checks"]["stable_after_halt"]
     assert check["low"] >= check["at_least"] == pytest.approx(0.1)
     assert [len(curve["accuracy_N"]) for curve in arm["generalisation"]["overthinking"]] == [8, 8]
@@ -74,5 +76,8 @@ def test_resume_goes_on_with_the_arms_that_have_not_ended(compared: api.Comparis
 def test_a_comparison_has_no_single_program_and_is_never_written_over(compared: api.Comparison) -> None:
     with pytest.raises(StudyError, match="take one of arms, static, ponder"):
         compared.program()
+    for refused in (sp_search.load, api.export):
+        with pytest.raises(StorageError, match="a program for each arm"):
+            refused(compared.folder)
     with pytest.raises(StorageError, match="holds a study"):
         sp_search.run(DUEL, output=compared.folder, driver="inprocess")

@@ -321,6 +321,16 @@ def test_a_milestone_beyond_the_data_is_refused_with_the_largest_it_can_certify(
     assert found.startswith("study.yaml:5: milestones.1: got 0.999: 360 held-out examples of 'iid' can certify 0.98")
 
 
+def test_a_stability_that_the_draw_cannot_show_is_refused_with_the_least_it_can(problems):
+    long = GOOD.replace("bits: 5", "bits: 20") + "milestones: [0.4]\n"
+    assert problems(long + "selection: {stable_after_halt: 0.01}\n") == []
+    (found,) = problems(long + "selection: {stable_after_halt: 0.0001, n: 1000}\n")
+    assert found.startswith(
+        "study.yaml:6: selection.stable_after_halt: got 0.0001: 1000 held-out examples can show 0.00"
+    )
+    assert problems(GOOD + "selection: {stable_after_halt: 0.0001}\n") == [], "every input is checked"
+
+
 def test_an_enumerated_gate_can_certify_everything(problems):
     assert problems(GOOD + "milestones: [1.0]\n") == []
 
