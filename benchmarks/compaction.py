@@ -51,10 +51,11 @@ def repeat(cell: tuple[int, int, int, int], rate: float, seed: int) -> dict[str,
     found = {"wasted": 1 - float(ran.exit_B.sum()) / (batch * float(ran.exit_B.max()))}
     with torch.no_grad():
         state = program.model.start(x_BTC)
-        rollouts = [_seconds(lambda: program.model.step(state, 1)) for _ in range(3)]
+        rollouts = [_seconds(lambda: program.model.step(state, 1)) for _ in range(5)]
     found["rollout"] = min(rollouts)
     times: dict[str, list[float]] = {name: [] for name in WAYS}
-    for _ in range(3):  # in turn, so that what else the machine does falls on all three
+    turns = max(3, min(40, int(0.1 / (exits * max(found["rollout"], 1e-5)))))
+    for _ in range(turns):  # in turn, so that what else the machine does falls on all three
         for name, compact in WAYS.items():
             times[name].append(_seconds(lambda compact=compact: execute(program, x_BTC, compact=compact)))  # type: ignore[misc]
     return found | {name: min(each) for name, each in times.items()}
