@@ -79,8 +79,8 @@ def _plain(value: object) -> str:
 
 
 def _spent_warning(rows: list[dict[str, Any]]) -> list[str]:
-    spent = {row["arm"]: row["training_flops"] for row in rows if row["training_flops"]}
-    if not spent or max(spent.values()) <= FAR_APART * min(spent.values()):
+    spent = {row["arm"]: row["training_flops"] for row in rows if row["ended"] and row["training_flops"]}
+    if not spent or max(spent.values()) < FAR_APART * min(spent.values()):
         return []
     least, most = min(spent, key=spent.__getitem__), max(spent, key=spent.__getitem__)
     factor = spent[most] / spent[least]
