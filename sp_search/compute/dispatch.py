@@ -96,8 +96,16 @@ class PricedDispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         arrays = [leaf for leaf in tree_leaves(inputs) if hasattr(leaf, "__array_interface__")]
         if any(not isinstance(array, Tensor) for array in arrays):
             raise refusal("an input is a numpy array, whose arithmetic", "no meter sees: give it as a torch.Tensor")
-        with self:
-            output = function(*inputs)
+        try:
+            with self:
+                output = function(*inputs)
+        except NotImplementedError as failure:
+            if "HigherOrderOperator" not in str(failure):
+                raise
+            found = str(failure).partition("HigherOrderOperator ")[2].partition(" ")[0]
+            raise refusal(
+                f"operation {found}", "takes functions, which no meter sees: call them in Python"
+            ) from failure
         self._refuse_unwritten("what is returned lies in", storages(output))
 
     def record(self, operation: str, price: Price, call: Call) -> None:

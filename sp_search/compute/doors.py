@@ -38,6 +38,7 @@ READS = frozenset(
         "__dlpack__",
         "__reduce_ex__",
         "__repr__",
+        "__format__",
         "apply_",
         "map_",
         "map2_",

@@ -273,6 +273,7 @@ MOVEMENT = _MARKERS + _named(
     new_ones full full_like new_full fill zero scalar_tensor arange eye _unsafe_index
     max_pool2d_with_indices_backward _foreach_zero _foreach_copy _foreach_clone lift set view_copy expand_copy
     select_copy slice_copy _conj _neg_view resolve_conj masked_select take randperm _has_same_storage_numel
+    _efficientzerotensor
     """
 )
 ALLOCATIONS = frozenset(_named("empty empty_like empty_strided empty_permuted new_empty new_empty_strided"))

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import pickle
 import threading
 import warnings
 
@@ -160,6 +161,12 @@ REFUSED = {
     "another library": (lambda x: np.from_dlpack(x), "Tensor.__dlpack__"),
     "a capsule": (lambda x: torch.utils.dlpack.to_dlpack(x), "to_dlpack"),
     "text": (lambda x: repr(x), "Tensor.__repr__"),
+    "text in a text": (lambda x: f"{x}", "Tensor.__format__"),
+    "a pickle": (lambda x: pickle.dumps(x), "Tensor.untyped_storage|Tensor.__reduce_ex__"),
+    "an operation on functions": (
+        lambda x: torch.cond(torch.tensor(True), torch.tanh, torch.sin, (x,)),
+        "operation cond takes functions",
+    ),
     "a Python function of every number": (lambda x: x.clone().apply_(lambda v: v * v), "Tensor.apply_"),
     "a comparison of whole tensors": (lambda x: torch.equal(x, x), "aten.equal"),
     "a custom function's backward": (backward_of(Leaking.apply), "Tensor.numpy"),
