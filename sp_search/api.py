@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from sp_search.answer import remeasure, write_program
 from sp_search.arms import Arms, arms_of, load_asked
 from sp_search.comparison import COMPARISON_NAME, arm_folder, build_comparison
 from sp_search.errors import Interrupted, StorageError, StudyError
@@ -21,48 +20,17 @@ from sp_search.folder import (
     new_folder,
     recorded_arms,
     recorded_study,
-    versions,
     write_json,
 )
-from sp_search.ledger import LEDGER_NAME, Ledger, read_ledger
-from sp_search.limits import limit_of, repeated_flops
-from sp_search.plan import Plan, build_runner, plan_study
-from sp_search.records import Assignment
-from sp_search.report.live import LiveLine
-from sp_search.result import Remeasured, build_result
-from sp_search.search import Search
-from sp_search.session import interruptible, tracked
-from sp_search.store import FolderStore
+from sp_search.ledger import LEDGER_NAME, read_ledger
+from sp_search.plan import Plan, plan_study
+from sp_search.running import Driver, Result, absolute_store, begin, go_on, search_of
 from sp_search.study import Cluster, Study, load_cluster, study_of
 
 if TYPE_CHECKING:
     from sp_search.program import Program
 
-Driver = Literal["ray", "inprocess"]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a finished study leaves: its folder, and the content of its `result.json`."""
-
-    folder: Path
-    payload: dict[str, Any]
-
-    @property
-    def exit_code(self) -> int:
-        """0 when all milestones are met, 4 when too many trials failed (or all members did), else 3."""
-        if self.payload["met"]:
-            return 0
-        return 4 if self.payload["ended"] in ("failures", "no_members") else 3
-
-    @property
-    def met(self) -> bool:
-        """Whether every milestone was met."""
-        return bool(self.payload["met"])
-
-    def program(self) -> Program:
-        """Return the selected program."""
-        return load(self.folder)
+__all__ = ["Comparison", "Driver", "Result", "export", "load", "plan", "report", "resume", "run", "status"]
 
 
 @dataclass(frozen=True)
@@ -114,30 +82,7 @@ def run(
     if isinstance(asked, Arms):
         return _begin_arms(asked, output, driver, where)
     plan = plan_study(asked)
-    return _begin(asked, plan, new_folder(asked.name, output), driver, where)
-
-
-def _begin(asked: Study, plan: Plan, folder: Path, driver: Driver, where: Cluster) -> Result:
-    with Ledger(folder, create=True) as ledger:
-        (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
-        begun = {
-            "seed": asked.seed,
-            "versions": versions(),
-            "driver": driver,
-            "tracking_uri": _absolute_store(asked),
-        }
-        write_json(folder / "manifest.json", begun)
-        header = {
-            "name": asked.name,
-            "seed": asked.seed,
-            "study": asked.resolved(),
-            "space": plan.space.model_dump(mode="json"),
-            "population": plan.population.model_dump(mode="json"),
-            "terms": plan.terms.model_dump(mode="json"),
-            "versions": versions(),
-        }
-        ledger.append({"header": header})
-        return _drive(asked, plan, ledger, _search(asked, plan, ledger), driver, where)
+    return begin(asked, plan, new_folder(asked.name, output), driver, where)
 
 
 def resume(
@@ -163,16 +108,7 @@ def resume(
         return _drive_arms(recorded_arms(path), path, driver or manifest(path)["driver"], where)
     if not (path / LEDGER_NAME).exists():
         raise StorageError(f"{path} holds no {LEDGER_NAME}: it is no study folder")
-    return _resume(path, driver, where)
-
-
-def _resume(path: Path, driver: Driver | None, where: Cluster) -> Result:
-    with Ledger(path) as ledger:
-        study = recorded_study(ledger.entries, path)
-        plan = plan_study(study)
-        search = _search(study, plan, ledger)
-        search.replay(ledger.entries)
-        return _drive(study, plan, ledger, search, driver or manifest(path)["driver"], where)
+    return go_on(path, driver, where)
 
 
 def plan(study: Study | str | Path | dict[str, Any]) -> Plan:
@@ -189,7 +125,7 @@ def status(folder: str | Path) -> dict[str, Any]:
         return _arms_status(Path(folder))
     entries = read_ledger(Path(folder))
     study = recorded_study(entries, Path(folder))
-    search = _search(study, plan_study(study), None)
+    search = search_of(study, plan_study(study), None)
     search.replay(entries)
     state = search.state
     return {
@@ -263,7 +199,7 @@ def _begin_arms(asked: Arms, output: str | Path | None, driver: Driver, where: C
         plan_study(arm.study)
     folder = new_folder(asked.name, output)
     (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
-    write_json(folder / "manifest.json", begun_arms(asked, driver, _absolute_store(asked.arms[0].study)))
+    write_json(folder / "manifest.json", begun_arms(asked, driver, absolute_store(asked.arms[0].study)))
     return _drive_arms(asked, folder, driver, where)
 
 
@@ -277,10 +213,10 @@ def _drive_arms(asked: Arms, folder: Path, driver: Driver, where: Cluster) -> Co
             if (own / "result.json").exists():
                 results[arm.name] = Result(own, json.loads((own / "result.json").read_text(encoding="utf-8")))
             elif (own / LEDGER_NAME).exists():
-                results[arm.name] = _resume(own, driver, where)
+                results[arm.name] = go_on(own, driver, where)
             else:
                 own.mkdir(parents=True, exist_ok=True)
-                results[arm.name] = _begin(arm.study, plan_study(arm.study), own, driver, where)
+                results[arm.name] = begin(arm.study, plan_study(arm.study), own, driver, where)
         except Interrupted as interrupted:
             raise Interrupted(folder, interrupted.signal_number) from None
     return Comparison(folder, _compare(asked, folder), results)
@@ -317,94 +253,3 @@ def _as_asked(study: Study | str | Path | dict[str, Any], overrides: Sequence[st
 def _as_cluster(address: str | None, cluster: str | Path | None) -> Cluster:
     settings = Cluster() if cluster is None else load_cluster(cluster)
     return settings if address is None else Cluster(address=address)
-
-
-def _search(study: Study, plan: Plan, ledger: Ledger | None) -> Search:
-    append = None if ledger is None else ledger.append
-    return Search(study.scheduler, plan.space, plan.population, plan.terms, study.selection.confidence, append)
-
-
-def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Driver, cluster: Cluster) -> Result:
-    """Drive a new or replayed search to its end, then measure, write and track the answer."""
-    folder = ledger.folder
-    if driver == "ray" and search.state.finished is None:
-        import sp_search.tune.launch  # noqa: F401 - importing ray sets signal handlers of its own: before ours
-    with tracked(study, folder), interruptible(folder):
-        if search.state.finished is None:
-            line = LiveLine()
-            try:
-                _run_driver(study, search, folder, driver, cluster, limit_of(study, ledger.entries), line.update)
-            finally:
-                line.close()
-        return _answer(study, plan, search, ledger)
-
-
-def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
-    """Measure the chosen programs anew, and write the answer into the study's folder."""
-    folder = ledger.folder
-    chosen = _choose(study, search, folder, ledger)
-    repeated = repeated_flops(study, plan, ledger.entries)
-    payload = build_result(
-        study, plan, search, {milestone: found for milestone, (found, _) in chosen.items()}, repeated
-    )
-    if chosen:
-        _, (_, program) = max(chosen.items())
-        write_program(folder, program, payload)
-    write_json(folder / "result.json", payload)
-    report(folder)
-    return Result(folder, payload)
-
-
-def _run_driver(
-    study: Study,
-    search: Search,
-    folder: Path,
-    driver: Driver,
-    cluster: Cluster,
-    limit: Callable[[Search], str | None],
-    progress: Callable[[Search], None],
-) -> None:
-    if driver == "inprocess":
-        import torch
-
-        from sp_search.drive.inprocess import run_inprocess
-
-        torch.set_num_threads(max(1, int(study.resources.cpu)))
-        run_inprocess(search, build_runner(study), FolderStore(folder / "checkpoints"), limit=limit, progress=progress)
-        return
-    from sp_search.tune.actor import RunnerRecipe
-    from sp_search.tune.launch import run_tune
-
-    run_tune(
-        search,
-        RunnerRecipe.of_study(study),
-        folder,
-        cluster=cluster,
-        cpu=study.resources.cpu,
-        gpu=study.resources.gpu,
-        concurrent=study.limits.concurrent,
-        limit=limit,
-        progress=progress,
-    )
-
-
-def _choose(study: Study, search: Search, folder: Path, ledger: Ledger) -> dict[float, tuple[Remeasured, Program]]:
-    """Return the answer of every milestone that was met."""
-    if not search.candidates:
-        return {}
-    runner, store = build_runner(study), FolderStore(folder / "checkpoints")
-    assignments = _assignments(ledger)
-    answers = {m: remeasure(study, search, runner, store, assignments, m) for m in study.milestones}  # type: ignore[arg-type]
-    return {milestone: answer for milestone, answer in answers.items() if answer is not None}
-
-
-def _assignments(ledger: Ledger) -> list[Assignment]:
-    """Return every assignment that the ledger holds, oldest first."""
-    actions = [action for entry in ledger.entries for action in entry.get("actions", [])]
-    return [Assignment.model_validate(action["assignment"]) for action in actions if "assignment" in action]
-
-
-def _absolute_store(study: Study) -> str | None:
-    from sp_search.tracking.mlflow import absolute_uri
-
-    return None if study.tracking.uri is None else absolute_uri(study.tracking.uri)

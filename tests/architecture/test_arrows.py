@@ -27,6 +27,7 @@ ROWS = [
     {"answer", "comparison"},
     {"drive", "tune", "tracking", "report"},
     {"session"},
+    {"running"},
     {"api", "terminal"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,181 @@
+"""One study from its plan to its `result.json`: begun or replayed, driven to its end, its answer measured and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sp_search.answer import remeasure, write_program
+from sp_search.folder import manifest, recorded_study, versions, write_json
+from sp_search.ledger import Ledger
+from sp_search.limits import limit_of, repeated_flops
+from sp_search.plan import Plan, build_runner, plan_study
+from sp_search.records import Assignment
+from sp_search.report.live import LiveLine
+from sp_search.result import Remeasured, build_result
+from sp_search.search import Search
+from sp_search.session import interruptible, tracked
+from sp_search.store import FolderStore
+from sp_search.study import Cluster, Study
+
+if TYPE_CHECKING:
+    from sp_search.program import Program
+
+Driver = Literal["ray", "inprocess"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished study leaves: its folder, and the content of its `result.json`."""
+
+    folder: Path
+    payload: dict[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all milestones are met, 4 when too many trials failed (or all members did), else 3."""
+        if self.payload["met"]:
+            return 0
+        return 4 if self.payload["ended"] in ("failures", "no_members") else 3
+
+    @property
+    def met(self) -> bool:
+        """Whether every milestone was met."""
+        return bool(self.payload["met"])
+
+    def program(self) -> Program:
+        """Return the selected program."""
+        from sp_search.train.export import load_program
+
+        return load_program(self.folder / "program")
+
+
+def begin(asked: Study, plan: Plan, folder: Path, driver: Driver, where: Cluster) -> Result:
+    """Write down what is asked, then drive it to its answer."""
+    with Ledger(folder, create=True) as ledger:
+        (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
+        begun = {
+            "seed": asked.seed,
+            "versions": versions(),
+            "driver": driver,
+            "tracking_uri": absolute_store(asked),
+        }
+        write_json(folder / "manifest.json", begun)
+        header = {
+            "name": asked.name,
+            "seed": asked.seed,
+            "study": asked.resolved(),
+            "space": plan.space.model_dump(mode="json"),
+            "population": plan.population.model_dump(mode="json"),
+            "terms": plan.terms.model_dump(mode="json"),
+            "versions": versions(),
+        }
+        ledger.append({"header": header})
+        return _drive(asked, plan, ledger, search_of(asked, plan, ledger), driver, where)
+
+
+def go_on(path: Path, driver: Driver | None, where: Cluster) -> Result:
+    """Replay the ledger of a begun study, then drive it to its answer."""
+    with Ledger(path) as ledger:
+        study = recorded_study(ledger.entries, path)
+        plan = plan_study(study)
+        search = search_of(study, plan, ledger)
+        search.replay(ledger.entries)
+        return _drive(study, plan, ledger, search, driver or manifest(path)["driver"], where)
+
+
+def search_of(study: Study, plan: Plan, ledger: Ledger | None) -> Search:
+    """Return a fresh search, which writes to `ledger` if there is one."""
+    append = None if ledger is None else ledger.append
+    return Search(study.scheduler, plan.space, plan.population, plan.terms, study.selection.confidence, append)
+
+
+def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Driver, cluster: Cluster) -> Result:
+    """Drive a new or replayed search to its end, then measure, write and track the answer."""
+    folder = ledger.folder
+    if driver == "ray" and search.state.finished is None:
+        import sp_search.tune.launch  # noqa: F401 - importing ray sets signal handlers of its own: before ours
+    with tracked(study, folder), interruptible(folder):
+        if search.state.finished is None:
+            line = LiveLine()
+            try:
+                _run_driver(study, search, folder, driver, cluster, limit_of(study, ledger.entries), line.update)
+            finally:
+                line.close()
+        return _answer(study, plan, search, ledger)
+
+
+def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
+    """Measure the chosen programs anew, and write the answer into the study's folder."""
+    from sp_search.report.page import write_report
+
+    folder = ledger.folder
+    chosen = _choose(study, search, folder, ledger)
+    repeated = repeated_flops(study, plan, ledger.entries)
+    payload = build_result(
+        study, plan, search, {milestone: found for milestone, (found, _) in chosen.items()}, repeated
+    )
+    if chosen:
+        _, (_, program) = max(chosen.items())
+        write_program(folder, program, payload)
+    write_json(folder / "result.json", payload)
+    write_report(folder)
+    return Result(folder, payload)
+
+
+def _run_driver(
+    study: Study,
+    search: Search,
+    folder: Path,
+    driver: Driver,
+    cluster: Cluster,
+    limit: Callable[[Search], str | None],
+    progress: Callable[[Search], None],
+) -> None:
+    if driver == "inprocess":
+        import torch
+
+        from sp_search.drive.inprocess import run_inprocess
+
+        torch.set_num_threads(max(1, int(study.resources.cpu)))
+        run_inprocess(search, build_runner(study), FolderStore(folder / "checkpoints"), limit=limit, progress=progress)
+        return
+    from sp_search.tune.actor import RunnerRecipe
+    from sp_search.tune.launch import run_tune
+
+    run_tune(
+        search,
+        RunnerRecipe.of_study(study),
+        folder,
+        cluster=cluster,
+        cpu=study.resources.cpu,
+        gpu=study.resources.gpu,
+        concurrent=study.limits.concurrent,
+        limit=limit,
+        progress=progress,
+    )
+
+
+def _choose(study: Study, search: Search, folder: Path, ledger: Ledger) -> dict[float, tuple[Remeasured, Program]]:
+    """Return the answer of every milestone that was met."""
+    if not search.candidates:
+        return {}
+    runner, store = build_runner(study), FolderStore(folder / "checkpoints")
+    assignments = _assignments(ledger)
+    answers = {m: remeasure(study, search, runner, store, assignments, m) for m in study.milestones}  # type: ignore[arg-type]
+    return {milestone: answer for milestone, answer in answers.items() if answer is not None}
+
+
+def _assignments(ledger: Ledger) -> list[Assignment]:
+    """Return every assignment that the ledger holds, oldest first."""
+    actions = [action for entry in ledger.entries for action in entry.get("actions", [])]
+    return [Assignment.model_validate(action["assignment"]) for action in actions if "assignment" in action]
+
+
+def absolute_store(study: Study) -> str | None:
+    """Return the absolute address of the store that a study names, or None when it is not tracked."""
+    from sp_search.tracking.mlflow import absolute_uri
+
+    return None if study.tracking.uri is None else absolute_uri(study.tracking.uri)
