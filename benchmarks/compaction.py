@@ -28,7 +28,7 @@ CELLS = [  # width, rollouts, batch, positions
     (64, 32, 256, 32), (128, 32, 256, 32), (64, 32, 512, 32),
 ]  # fmt: skip
 RATES = {"early": 4.0, "late": 0.6}  # over N: the rate of halting at each exit
-REPEATS = 7
+REPEATS = 5
 WAYS: dict[str, bool | None] = {"masked": False, "compacted": True, "default": None}
 
 
@@ -54,7 +54,7 @@ def repeat(cell: tuple[int, int, int, int], rate: float, seed: int) -> dict[str,
         rollouts = [_seconds(lambda: program.model.step(state, 1)) for _ in range(5)]
     found["rollout"] = min(rollouts)
     times: dict[str, list[float]] = {name: [] for name in WAYS}
-    turns = max(3, min(40, int(0.1 / (exits * max(found["rollout"], 1e-5)))))
+    turns = max(2, min(30, int(0.06 / (exits * max(found["rollout"], 1e-5)))))
     for _ in range(turns):  # in turn, so that what else the machine does falls on all three
         for name, compact in WAYS.items():
             times[name].append(_seconds(lambda compact=compact: execute(program, x_BTC, compact=compact)))  # type: ignore[misc]
