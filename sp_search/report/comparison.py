@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "8", "*")
 SIZE_IN = (5.2, 4.6)
 TICKS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 5e-4, 2e-4, 1e-4, 1e-5)
+CAPTION = (
+    "Every judged lineage: filled ones passed, hollow ones failed a gate or a check; what was never put to the "
+    "verification draw stands at its last validation accuracy, what made no error at the top. The large marks were "
+    "selected, with their intervals. The grey line is the static frontier: what programs of fixed compute reach. A "
+    "selected program earns its adaptivity where it lies left of that line."
+)
 HEADS = (
     "arm", "", "accuracy", "mean FLOPs", "p95", "max", "rollouts", "over-spend", "corr. with need", "serial depth",
     "parameters", "largest gap", "shifted", "longer", "passed", "training FLOPs", "failures",
@@ -171,10 +177,7 @@ def render_comparison(asked: ComparisonFile) -> str:
             Figure(
                 "Accuracy against compute",
                 Markup(accuracy_against_compute(asked)),  # noqa: S704 - drawn by ourselves, its words escaped
-                "Every judged lineage: filled ones passed, hollow ones failed a gate or a check; what was never put to "
-                "the verification draw stands at its last validation accuracy. The large marks were selected, with "
-                "their intervals. The grey line is the static frontier: what programs of fixed compute reach. A "
-                "selected program earns its adaptivity where it lies left of that line.",
+                CAPTION,
             )
         ],
         parts=[part for part in parts if part is not None],
@@ -234,7 +237,6 @@ def accuracy_against_compute(asked: ComparisonFile) -> str:
         axes.yaxis.set_major_formatter(lambda value, _: percent(1.0 - value))
         axes.xaxis.set_major_formatter(lambda value, _: short_number(value))
         axes.xaxis.set_minor_formatter(lambda value, _: short_number(value) if f"{value:e}"[0] in "235" else "")
-        axes.tick_params(which="minor", labelsize=8)
         axes.set_xlabel("mean FLOPs per input")
         axes.set_ylabel("accuracy")
         axes.grid(color=PALE, lw=0.6)
