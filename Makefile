@@ -5,7 +5,7 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
-FIGURES ?= footprint quickstart prefix_growth longer addition overhead
+FIGURES ?= footprint quickstart prefix_growth longer addition predictor u_curve overhead
 
 .DELETE_ON_ERROR:
 .PHONY: help quickstart test test-all check format schema figures clean

@@ -1,5 +1,5 @@
 """The figures that the project quotes: one command each, seeds and intervals in the output, failures shown.
 
-`python -m benchmarks.quickstart`, `.prefix_growth`, `.longer`, `.addition`, `.overhead`; each writes its rows to
-`benchmarks/results/`.
+`python -m benchmarks.quickstart`, `.prefix_growth`, `.longer`, `.addition`, `.predictor`, `.u_curve`, `.overhead`; each
+writes its rows to `benchmarks/results/`.
 """
