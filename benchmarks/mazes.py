@@ -20,7 +20,7 @@ EXAMPLES = 500
 
 
 def lineage(seed: int) -> dict[str, Any]:
-    """Train one lineage and return what it solves: side 9 at its own rollouts, and side 17 at 289 / 81 times as many."""
+    """Train one lineage and return what it solves: side 9 at its own rollouts, side 17 at 289 / 81 times as many."""
     import torch
 
     from sp_search.plugins import find

@@ -23,6 +23,13 @@ def windows(x_BTD: Tensor, kernel: int, *, before: int) -> Tensor:
     return torch.cat([padded[:, shift : shift + positions] for shift in range(kernel)], dim=-1)
 
 
+def grid_convolution(x_BDYX: Tensor, layer: nn.Module, kernel: int) -> Tensor:
+    """Return the convolution whose weight is a matrix (width, kernel * kernel * D), place by place and row by row."""
+    assert isinstance(layer, nn.Linear)
+    maps = layer.weight.reshape(-1, kernel, kernel, x_BDYX.shape[1]).permute(0, 3, 1, 2)
+    return nn.functional.conv2d(x_BDYX, maps, layer.bias, padding=kernel // 2)
+
+
 class RecallConvNetwork(ProgramModel):
     """tanh(conv(relu(conv([memory, x])))) per rollout, with a head per position and, if asked for, one halting unit."""
 
@@ -50,12 +57,8 @@ class RecallConvNetwork(ProgramModel):
         self.feedback, self.scratch_bits = feedback, scratch_bits
         memory = width * (feedback != "output") + scratch_bits * (feedback != "state")
         self.embed = nn.Linear(channels, width) if feedback != "output" else None
-        fan_ins = [memory + channels] + [width] * (layers - 1)
-        if dimensions == 2:
-            cell: list[nn.Module] = [nn.Conv2d(own, width, kernel, padding=kernel // 2) for own in fan_ins]
-        else:
-            cell = [nn.Linear(kernel * own, width) for own in fan_ins]
-        self.cell = nn.ModuleList(cell)
+        fan_ins, window = [memory + channels] + [width] * (layers - 1), kernel**dimensions
+        self.cell = nn.ModuleList([nn.Linear(window * fan_in, width) for fan_in in fan_ins])
         self.write = nn.Linear(width, scratch_bits) if feedback != "state" else None
         self.head = nn.Sequential(nn.Linear(memory, width), nn.ReLU(), nn.Linear(width, classes))
         self.halt_features = nn.Linear(memory, width) if halting else None
@@ -66,10 +69,10 @@ class RecallConvNetwork(ProgramModel):
     @torch.no_grad()
     def _initialise(self, generator: Generator) -> None:
         for layer in self.modules():
-            if isinstance(layer, nn.Linear | nn.Conv2d):
-                bound = 1.7 / layer.weight[0].numel() ** 0.5
+            if isinstance(layer, nn.Linear):
+                bound = 1.7 / layer.in_features**0.5
                 layer.weight.uniform_(-bound, bound, generator=generator)
-                nn.init.zeros_(layer.bias)
+                layer.bias.zero_()
         if self.halt_unit is not None:
             self.halt_unit.bias.fill_(-1.0)
 
@@ -120,9 +123,9 @@ class RecallConvNetwork(ProgramModel):
             side = math.isqrt(x_BTD.shape[1])
             maps_BDYX = x_BTD.reshape(-1, side, side, x_BTD.shape[-1]).movedim(-1, 1)
             for layer in self.cell[:-1]:
-                maps_BDYX = torch.relu(layer(maps_BDYX))
-            last_BDYX: Tensor = self.cell[-1](maps_BDYX)
-            return last_BDYX.flatten(2).movedim(1, -1)
+                maps_BDYX = torch.relu(grid_convolution(maps_BDYX, layer, self.kernel))
+            maps_BDYX = grid_convolution(maps_BDYX, self.cell[-1], self.kernel)
+            return maps_BDYX.flatten(2).movedim(1, -1)
         before = self.kernel - 1 if self.causal else self.kernel // 2
         for layer in self.cell[:-1]:
             x_BTD = torch.relu(layer(windows(x_BTD, self.kernel, before=before)))
