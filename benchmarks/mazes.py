@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.lineages import train
 from benchmarks.seeds import keep
 
-LEVELS = [(4, 100, 3e-3), (8, 100, 3e-3), (12, 1500, 3e-3), (28, 300, 1e-3)]
+LEVELS = [(4, 100, 3e-3), (8, 100, 3e-3), (12, 1500, 3e-3), (28, 500, 1e-3)]
 """Rollouts, steps, step size."""
 EXAMPLES = 500
 
