@@ -93,8 +93,8 @@ def _reports(study: Study, program: Program) -> dict[str, Any]:
         if distribution == "longer":
             if not (program.model.shares_weights and program.model.any_length):
                 continue
-            count = extrapolate(program, study.task.shape().positions, study.task, distribution, REPORT_EXAMPLES, seed)
-            rule = "rollouts in proportion to length"
+            count = extrapolate(program, study.task.shape(), study.task, distribution, REPORT_EXAMPLES, seed)
+            rule = "rollouts in proportion to the distance between the ends"
         else:
             batch, exact = draw_batch(study.task, distribution, "verification", REPORT_EXAMPLES, seed, 0)
             count, rule = try_program(program, study.task, batch, exact=exact).count, "as selected"

@@ -12,7 +12,7 @@ from sp_search.records import Count
 from sp_search.tasks.base import Batch, Shape, Task
 from sp_search.tasks.prefix_sums import PrefixSums
 from sp_search.train.diagnose import diagnose
-from sp_search.train.evaluate import Look, Trial, extrapolate, try_program
+from sp_search.train.evaluate import Look, Trial, extrapolate, try_program, unrolled_for
 from sp_search.train.generalise import needs, over_spend, overthinking, stability, steps_by_need
 from sp_search.train.validation import calibrate
 
@@ -141,7 +141,22 @@ def test_halting_that_is_always_last_is_dead_and_a_fixed_program_is_not():
     assert fixed["threshold"] is None
 
 
-def test_longer_inputs_are_unrolled_in_proportion_to_their_length():
+@pytest.mark.parametrize(
+    ("exits", "trained", "positions", "rollouts"),
+    [
+        (8, Shape(17, 1, 17, 2), 128, 64),  # the proven least of both lengths at reach 2
+        (9, Shape(17, 1, 17, 2), 17, 9),
+        (6, Shape(81, 3, 81, 2, dimensions=2), 289, 12),  # mazes of side 9 and 17: twice as far
+        (3, Shape(1, 4, 1, 2), 1, 3),
+    ],
+)
+def test_longer_inputs_get_rollouts_in_proportion_to_the_distance_between_their_ends(
+    exits, trained, positions, rollouts
+):
+    assert unrolled_for(exits, trained, positions) == rollouts
+
+
+def test_longer_inputs_are_executed_with_those_rollouts():
     seen = []
 
     class Longer(Task):
@@ -159,12 +174,12 @@ def test_longer_inputs_are_unrolled_in_proportion_to_their_length():
         def answer(self, state, exit_index):
             return torch.cat([state[0], state[0]], dim=-1)
 
-    count = extrapolate(Program(Counting(), HaltingRule("last"), 3), 4, Longer(), "longer", 5, seed=0)
-    assert max(seen) == 7
+    count = extrapolate(Program(Counting(), HaltingRule("last"), 3), Shape(5, 1, 5, 2), Longer(), "longer", 5, seed=0)
+    assert max(seen) == 6
     assert (count.correct, count.n) == (5, 5)
 
 
 def test_exits_with_layers_of_their_own_cannot_be_unrolled_further():
     model = ExitMlp(width=3).build(Shape(2, 1, 1, 2), 2, halting=False, generator=Generator())
     with pytest.raises(ValueError, match="cannot be unrolled further"):
-        extrapolate(Program(model, HaltingRule("last"), 2), 2, Needs(), "longer", 5, seed=0)
+        extrapolate(Program(model, HaltingRule("last"), 2), Shape(2, 1, 1, 2), Needs(), "longer", 5, seed=0)
