@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -60,4 +61,5 @@ def train(
             state, measured = runner.step(at, state)
     assert state is not None
     assert measured is not None
-    return [Lineage(runner.program(at, state, own.lineage), own) for own in measured.lineages]
+    # The runner may load every lineage into one network: each program gets its own.
+    return [Lineage(deepcopy(runner.program(at, state, own.lineage)), own) for own in measured.lineages]
