@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -61,5 +60,4 @@ def train(
             state, measured = runner.step(at, state)
     assert state is not None
     assert measured is not None
-    # The runner may load every lineage into one network: each program gets its own.
-    return [Lineage(deepcopy(runner.program(at, state, own.lineage)), own) for own in measured.lineages]
+    return [Lineage(runner.program(at, state, own.lineage), own) for own in measured.lineages]
