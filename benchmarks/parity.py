@@ -1,8 +1,8 @@
 """Parity of 12 under `ponder_net`: accuracy, executed rollouts, and whether they follow the number of nonzeros.
 
 The key is each lineage's own curriculum, few nonzeros first, widened by small factors while all exits learn alike; then
-halting trains. The recipe was chosen on seeds of 100 and up. All lineages learn to count the +1 in two rollouts, so they
-stop there on every input, and fail on the same rare inputs: those with ten.
+halting trains. The recipe was chosen on seeds of 100 and up. Lineages learn to do it in two rollouts and stop there on
+every input; the two that were looked at fail on the same rare inputs, those with ten +1.
 """
 
 from __future__ import annotations
