@@ -13,15 +13,15 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_leaves
 
 from sp_search.compute.doors import READ_ADVICE, UnpricedOperationError, reads_a_step_count, refusal, shut
+from sp_search.compute.formulas import Call, Formula, Price
 from sp_search.compute.price_table import (
     ALLOCATIONS,
     MOVEMENT,
     PRICES,
+    PRIMITIVES,
+    READERS,
     SHAPE_READERS,
     STEP_COUNT,
-    Call,
-    Formula,
-    Price,
 )
 
 
@@ -42,8 +42,13 @@ def register_price(operation: str, flops: Formula, depth: Formula | None = None)
 
 
 def operation_name(operation: Any) -> str:
-    """Return the name of a dispatched operation without its overload; an in-place form is named as the plain one."""
+    """Return the name of a dispatched operation without its overload.
+
+    An in-place form is named as the plain one, and a primitive of torch's references as the operation that it is.
+    """
     name = str(getattr(operation, "_overloadpacket", operation))
+    if name not in PRICES and name.startswith("prims."):
+        name = PRIMITIVES.get(name, name.replace("prims.", "aten.", 1))
     plain = name.removesuffix("_")
     return plain if name not in PRICES and plain in PRICES else name
 
@@ -118,6 +123,8 @@ class PricedDispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return NotImplemented  # the subclass goes first, and its own operations come back here
         operation = operation_name(func)
         price = PRICES.get(operation)
+        if operation in READERS:
+            raise refusal(f"operation {operation}", READ_ADVICE)
         if operation == "aten._local_scalar_dense":
             if not reads_a_step_count():
                 raise refusal(f"operation {operation} (.item(), bool(), float(), int() of a tensor)", READ_ADVICE)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sp_search.compute.dispatch import PricedDispatch
-from sp_search.compute.price_table import Call, Price
+from sp_search.compute.formulas import Call, Price
 from sp_search.compute.stopping import Execution, execute
 from sp_search.halting import predicted
 from sp_search.pricing import Prices

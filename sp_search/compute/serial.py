@@ -16,7 +16,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from sp_search.compute.dispatch import PricedDispatch, storages
 from sp_search.compute.doors import UnpricedOperationError
-from sp_search.compute.price_table import Call, Price
+from sp_search.compute.formulas import Call, Price
 from sp_search.compute.stopping import execute
 from sp_search.program import Program
 
