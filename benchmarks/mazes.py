@@ -21,7 +21,7 @@ EXAMPLES = 500
 
 
 def lineage(seed: int) -> dict[str, Any]:
-    """Train one lineage and return what it solves: side 9 at once and twice its rollouts, side 17 at twice and four times."""
+    """Train one lineage and return what it solves: side 9 at 1x and 2x its rollouts, side 17 at 2x and 4x."""
     import torch
 
     from sp_search.plugins import find
@@ -64,7 +64,7 @@ def main() -> None:
     for times in (2, 4):
         solved = [row[f"side_17_at_{times}x"] for row in rows]
         print(
-            f"side 17 at {times}x the rollouts: median {median(solved):.3f}, worst {min(solved):.3f} of {len(solved)}"
+            f"side 17 at {times}x: median {median(solved):.3f}, worst {min(solved):.3f} of {len(solved)}"
         )
 
 
