@@ -18,6 +18,7 @@ from sp_search.records import Budget, LevelRunner, LevelSpace, Member, Populatio
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.train.settings import (
     ENUMERATED_IN_TRAINING,
+    GATING_FLOPS_PER_PARAMETER,
     LOSS_FLOPS_PER_LOGIT,
     OPTIMISER_FLOPS_PER_PARAMETER,
 )
@@ -179,7 +180,9 @@ def _training_flops(study: Study, parts: Parts, exits: int) -> float:
     )
     loss = LOSS_FLOPS_PER_LOGIT * shape.answers * shape.classes * exits
     burn_in = (2 * exits - 1) * prices.step_N[0] if settings.burn_in else 0.0
-    optimiser = OPTIMISER_FLOPS_PER_PARAMETER * assembly.parameters(*parts, shape, exits)
+    per_parameter = OPTIMISER_FLOPS_PER_PARAMETER
+    per_parameter += GATING_FLOPS_PER_PARAMETER if parts.prior.gates_units() else 0.0
+    optimiser = per_parameter * assembly.parameters(*parts, shape, exits)
     steps = settings.steps * (settings.batch * (3.0 * (forward + loss) + burn_in) + optimiser)
     looks = ceil(settings.steps / settings.evaluate_every)
     examples = max(settings.validation, ENUMERATED_IN_TRAINING) + settings.screening

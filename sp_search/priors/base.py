@@ -43,6 +43,10 @@ class SpeedPrior(Plugin):
         """Whether the program itself trains at this progress; a prior that trains offline freezes it after warm-up."""
         return True
 
+    def reads_depth(self) -> bool:
+        """Whether the loss reads the serial depth of every exit, which is measured by running them."""
+        return False
+
     def gates_units(self) -> bool:
         """Whether `attach` gives the model's units gates, for which it needs a unit layout."""
         return False

@@ -28,12 +28,14 @@ class MeanBudget(Pondering):
     kind: Literal["mean_budget"] = "mean_budget"
     method: Literal["dual", "threshold"] = Field("dual", description="what keeps the cap: the multiplier, or halting's")
     task: float = Field(3.0, gt=0, description="weight of the task loss once halting trains")
-    cap: float | None = Field(None, gt=0, description="in the budget's measure; unset: the cap of the mean budget")
+    cap: float | None = Field(None, gt=0, description="under a max budget: the mean to keep, in the budget's measure")
     start: float = Field(0.1, gt=0, description="the multiplier at the beginning")
     rate: float = Field(0.002, gt=0, description="the multiplier's step for each exit that the mean is off the cap")
 
     def refuses(self, budget: str) -> str | None:
-        """Refuse a maximum without a cap of its own."""
+        """Refuse a maximum without a cap of its own, and a second cap beside that of a mean budget."""
+        if budget == "mean" and self.cap is not None:
+            return "a mean budget has a cap, which mean_budget keeps: leave out the prior's own"
         if budget == "mean" or self.cap is not None:
             return None
         return "mean_budget has no cap to keep, as the budget is a maximum: choose budget: mean, or set the prior's cap"
@@ -44,7 +46,8 @@ class MeanBudget(Pondering):
 
     def excess(self, log_p_NB: Tensor, state: dict[str, Any]) -> Tensor:
         """Return E[cost] - cap per example in units of the mean exit, float_B."""
-        cap, cost_N = state.get("cap") or self.cap, state["cost_N"]
+        cap = self.cap if state.get("cap") is None else state["cap"]
+        cost_N = state["cost_N"]
         if cap is None:
             raise ValueError(self.refuses("max"))
         unit = cost_N[-1] / len(cost_N)

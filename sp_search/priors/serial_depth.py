@@ -25,6 +25,10 @@ class SerialDepth(Pondering):
     task: float = Field(3.0, gt=0, description="weight of the task loss once halting trains")
     price: float = Field(0.005, ge=0, description="weight of one operation that the answer has to wait for")
 
+    def reads_depth(self) -> bool:
+        """Return True."""
+        return True
+
     def speed(self, log_p_NB: Tensor, exits: Exits, state: dict[str, Any]) -> Tensor:
         """Return price * E[depth]."""
         if len(exits.depth_N) != len(log_p_NB):

@@ -75,7 +75,8 @@ class Look:
             return torch.zeros_like(self.right_RNB[:, 0], dtype=torch.long)
         rule = replace(self.rule, threshold=threshold)
         level = halting.levels(rule, self.n, self.classes, self.score_RNB)
-        return (self.score_RNB[:, :-1] < level).long().cumprod(1).sum(1)
+        halts_RNB = self.score_RNB[:, :-1] >= level  # a score that is no number halts nothing, as in execution
+        return (~halts_RNB).long().cumprod(1).sum(1)
 
     def correct_R(self, threshold: float) -> Tensor:
         """Return how many examples each replica answers rightly where it halts."""

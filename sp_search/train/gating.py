@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from sp_search.tasks.base import Shape
     from sp_search.units import UnitLayout
 
-GATING_FLOPS_PER_PARAMETER = 4.0  # its product with the gate, and backward two products and a sum
-
 
 class WidthPrice(NamedTuple):
     """FLOPs of a network of width w: constant + linear * w + square * w^2, which is exact for affine layers."""

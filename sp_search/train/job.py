@@ -21,9 +21,13 @@ from sp_search.pricing import HaltingRule, cumulative_flops
 from sp_search.program import Exits, Program, ProgramModel, unroll
 from sp_search.records import Assignment, derive_seed
 from sp_search.tasks.base import Batch
-from sp_search.train.gating import GATING_FLOPS_PER_PARAMETER, WidthPrice, through_gates
+from sp_search.train.gating import WidthPrice, through_gates
 from sp_search.train.population import Layout, ReplicaLoss
-from sp_search.train.settings import LOSS_FLOPS_PER_LOGIT, OPTIMISER_FLOPS_PER_PARAMETER
+from sp_search.train.settings import (
+    GATING_FLOPS_PER_PARAMETER,
+    LOSS_FLOPS_PER_LOGIT,
+    OPTIMISER_FLOPS_PER_PARAMETER,
+)
 from sp_search.units import network_width
 
 if TYPE_CHECKING:
@@ -158,7 +162,7 @@ class Job:
             batch = Batch(x_BTC, y_BT)
             exits = replace(
                 exits,
-                depth_N=self.depth_N,
+                depth_N=self.depth_N if self.prior.reads_depth() else (),
                 right_NB=torch.stack([self.task.correct(logits_BTV, batch) for logits_BTV in exits.logits_NBTV]),
                 predict_BN=model.predict(x_BTC) if predicting else None,
                 active=None if open_U is None else self.width_price.share(open_U),

@@ -11,6 +11,7 @@ ENUMERATED_IN_TRAINING = 8_192
 
 LOSS_FLOPS_PER_LOGIT = 6.0  # a softmax and a logarithm
 OPTIMISER_FLOPS_PER_PARAMETER = 18.0  # clip 4 (square, sum, scale, mask), moments 7, bias corrections and update 7
+GATING_FLOPS_PER_PARAMETER = 4.0  # its product with the gate, and backward two products and a sum
 
 
 class TrainSettings(BaseModel):

@@ -277,6 +277,7 @@ def test_a_mean_budget_without_a_cap_is_refused_and_its_own_cap_counts_under_a_m
     assert "no cap to keep" in (MeanBudget().refuses("max") or "")
     assert MeanBudget().refuses("mean") is None
     assert MeanBudget(cap=3).refuses("max") is None
+    assert "leave out the prior's own" in (MeanBudget(cap=3).refuses("mean") or "")
     own, budgets = (
         MeanBudget(cap=cap).loss(exits, batch_loss, {**state, "cap": given})[0] for cap, given in ((2, None), (3, 2.0))
     )

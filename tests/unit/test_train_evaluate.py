@@ -32,6 +32,11 @@ def test_an_example_halts_at_the_first_exit_whose_score_reaches_the_threshold(th
     assert LOOK.correct_R(threshold)[0] == correct
 
 
+def test_a_score_that_is_no_number_halts_nothing():
+    look = Look(HaltingRule("confidence"), RIGHT_RNB[:1], SCORE_RNB[:1].log().where(SCORE_RNB[:1] > 0.5, torch.nan), 2)
+    assert look.exit_RB(-9.0)[0].tolist() == [2, 1, 0, 0]
+
+
 def test_without_a_score_the_last_exit_answers():
     look = Look(HaltingRule(), RIGHT_RNB[:, -1:], None, 2)
     assert look.correct_R(0.5).tolist() == [4, 4]
