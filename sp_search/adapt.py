@@ -7,7 +7,7 @@ no search over its size, no proven reach, and no export, as its class is the use
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -48,8 +48,9 @@ def with_exits(
     Raises:
         ValueError: what `cutting.cut` refuses, or a block whose output no head can read.
     """
-    if not isinstance(network, nn.Module):
-        network = nn.Sequential(*network)
+    _check_example(example)
+    if isinstance(network, nn.ModuleList) or not isinstance(network, nn.Module):
+        network = nn.Sequential(*_blocks(network))
         if classes is None:
             raise ValueError("a list of blocks ends in features: say how many classes there are, classes=...")
     segments = cut(network, at, example)
@@ -80,9 +81,29 @@ def with_rollouts(
         head: makes the head, as in `with_exits`; rollouts share it.
 
     Raises:
-        ValueError: the block changes the shape of its state.
+        ValueError: the block changes the shape of its state, or there is no rollout.
     """
+    _check_example(example)
+    if not _whole(rollouts):
+        raise ValueError(f"rollouts: a whole number from 1 is needed, got {rollouts}")
     return AdaptedModel(_Rollouts(block, embed, recall), rollouts, example, classes, halting, head)
+
+
+def _blocks(network: object) -> list[nn.Module]:
+    blocks = list(network) if isinstance(network, Iterable) else []
+    if not blocks or not all(isinstance(block, nn.Module) for block in blocks):
+        raise ValueError(f"a network is an nn.Module, or a list of such blocks: got {type(network).__name__}")
+    return blocks
+
+
+def _whole(rollouts: object) -> bool:
+    return isinstance(rollouts, int) and rollouts >= 1
+
+
+def _check_example(example: object) -> None:
+    if not isinstance(example, Tensor) or not example.dim() or not len(example):
+        found = f"shape {tuple(example.shape)}" if isinstance(example, Tensor) else type(example).__name__
+        raise ValueError(f"example: one torch.Tensor with a few inputs (B, ...) is needed, got {found}")
 
 
 class _Exits(nn.Module):

@@ -74,8 +74,10 @@ def block_names(network: nn.Module, at: Sequence[str | int]) -> list[str]:
     """Return the qualified names of the blocks; a number counts the children of the network.
 
     Raises:
-        ValueError: none was named, or a name or number is unknown (with the nearest).
+        ValueError: none was named, or one twice, or a name or number is unknown (with the nearest).
     """
+    if isinstance(at, (str, int)):
+        raise ValueError(f"at takes a list of blocks, got {at!r}: write at=[{at!r}]")
     children, known = [name for name, _ in network.named_children()], [name for name, _ in network.named_modules()][1:]
     names = []
     for asked in at:
@@ -86,6 +88,8 @@ def block_names(network: nn.Module, at: Sequence[str | int]) -> list[str]:
         else:
             hint = suggest(str(asked), known)
             raise ValueError(f"{type(network).__name__} has no block '{asked}'.{hint} Its own: {', '.join(children)}.")
+    if len(set(names)) < len(names):
+        raise ValueError(f"at: a block is named twice among {', '.join(map(str, at))}, and it has one exit")
     if not names:
         raise ValueError(f"at: name the blocks after which it may answer early, among {', '.join(children)}")
     return names
@@ -99,8 +103,6 @@ def cut(network: nn.Module, at: Sequence[str | int], example: Tensor) -> Cut:
             the training mode outside of modules, or takes or gives more than one tensor; or a value that is needed on
             both sides of an exit is not one row per example.
     """
-    if not example.dim() or not len(example):
-        raise ValueError(f"example: a few inputs (B, ...) are needed, got shape {tuple(example.shape)}")
     names = block_names(network, at)
     traced = _traced(network, names)
     nodes = list(traced.graph.nodes)

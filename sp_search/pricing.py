@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, inf, log, log1p, log2
-from typing import Literal, NamedTuple
+from math import ceil, inf, isnan, log, log1p, log2
+from typing import Literal, NamedTuple, get_args
 
 RuleKind = Literal[
     "last",
@@ -62,6 +62,17 @@ class HaltingRule:
     kind: RuleKind = "last"
     threshold: float = 0.5
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that nothing defines.
+
+        Raises:
+            ValueError: the kind is unknown, or the threshold is not a number.
+        """
+        if self.kind not in get_args(RuleKind):
+            raise ValueError(f"no halting rule is named '{self.kind}'. Known: {', '.join(get_args(RuleKind))}.")
+        if isnan(self.threshold):
+            raise ValueError(f"rule {self.kind}: the threshold is not a number, and no score reaches that")
 
     @property
     def reads(self) -> Reads:

@@ -164,6 +164,21 @@ class Program:
     rule: HaltingRule
     exits: int
 
+    def __post_init__(self) -> None:
+        """Refuse a number of exits that the model has not.
+
+        Raises:
+            ValueError: it is no whole number from 1, or more than a model has whose exits share no weights.
+        """
+        exits: object = self.exits
+        if not isinstance(exits, int) or exits < 1:
+            raise ValueError(f"a program has a whole number of exits, 1 or more: got exits={exits}")
+        if not self.model.shares_weights and self.exits > self.model.exits:
+            raise ValueError(
+                f"{type(self.model).__name__} has {self.model.exits} exits, got exits={self.exits}: only models whose "
+                "exits share weights go on beyond those that they were built with"
+            )
+
     def flops_N(self, positions: int) -> tuple[float, ...]:
         """Return the cumulative FLOPs per example when it answers at exit n, for T = `positions`."""
         return cumulative_flops(self.model.prices(positions, self.exits), self.rule)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sp_search.compute.dispatch import operation_name
+from sp_search.compute.doors import ShutReads
 from sp_search.program import Program, State
 
 ACTIVATIONS = frozenset(
@@ -68,7 +69,7 @@ def footprint(program: Program, x_BTC: Tensor) -> Footprint:
     if not len(x_BTC):
         raise ValueError("a footprint is measured on examples, and the batch is empty: give at least one example")
     model = program.model
-    with _Activations() as seen:
+    with ShutReads(), _Activations() as seen:  # fused evaluation paths would hide activations
         seen.enter("start")
         state = model.start(x_BTC)
         carried = [_bytes_per_example(state, x_BTC)]

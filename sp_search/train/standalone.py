@@ -73,14 +73,14 @@ class Program:
                 read = self.model.halt if rule.reads == "halt" else self.model.answer
                 score_B, memory = score(rule, read(state, index) if said_BN is None else said_BN, memory, index)
                 halts_B = score_B >= level_B
-            if halts_B.any():
+            if halts_B.any() or index == self.exits:
                 leaving = tuple(part[halts_B] for part in state)
                 answers.append((live_B[halts_B], self.model.answer(leaving, index)))
                 exit_B[live_B[halts_B]] = index
                 state, memory = (tuple(part[~halts_B] for part in parts) for parts in (state, memory))
                 live_B, level_B = live_B[~halts_B], level_B[~halts_B]
                 said_BN = None if said_BN is None else said_BN[~halts_B]
-            if not len(live_B):
+            if len(x) and not len(live_B):
                 break
         order = torch.cat([rows for rows, _ in answers]).argsort()
         return torch.cat([answer for _, answer in answers])[order], exit_B

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 import sp_search
-from sp_search.compute import count_flops, cross_check, execute
+from sp_search.compute import count_flops, cross_check, execute, footprint
 from sp_search.plugins import discover
 from sp_search.pricing import HaltingRule
 from sp_search.priors.base import SpeedPrior
@@ -256,6 +256,10 @@ REFUSED = {
     "an unknown block": (perceptron(), ["lin"], {}, "Sequential has no block 'lin'. Its own: 0, 1, 2, 3, 4"),
     "a mistyped block": (Branches(), ["secnd"], {}, "no block 'secnd'. Did you mean 'second'?"),
     "a number too large": (perceptron(), [7], {}, "no block '7'"),
+    "a name that is no list": (perceptron(), "1", {}, r"at takes a list of blocks, got '1': write at=\['1'\]"),
+    "a number that is no list": (perceptron(), 1, {}, r"write at=\[1\]"),
+    "a block named twice": (perceptron(), [1, "1"], {}, "a block is named twice among 1, 1"),
+    "no network": (lambda x: x, [0], {"classes": 3}, "an nn.Module, or a list of such blocks: got function"),
     "no block": (perceptron(), [], {}, "name the blocks after which"),
     "a branch on values": (Branches(), ["first"], {}, "Branches cannot be cut: .* branches on values"),
     "a block that runs twice": (Twice(), ["first"], {}, "block 'first' runs 2 times"),
@@ -319,11 +323,34 @@ def test_an_adapted_network_says_that_it_cannot_be_exported(tmp_path):
         export_program(tmp_path, Program(NETWORKS["a perceptron"](), HaltingRule(), 3), {})
 
 
-def test_the_encoder_that_ships_with_torch_is_counted_once_its_fused_path_is_off():
+def test_the_encoder_that_ships_with_torch_is_counted_and_its_units_are_seen():
     layers = [nn.TransformerEncoderLayer(8, 2, 16, batch_first=True) for _ in range(2)]
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        model = sp_search.with_exits(layers, [0], classes=3, example=TOKENS).eval()
-        assert cross_check(Program(model, HaltingRule("confidence", 0.4), 2), TOKENS).agrees
-    finally:
-        torch.backends.mha.set_fastpath_enabled(True)
+    program = Program(
+        sp_search.with_exits(nn.ModuleList(layers), [0], classes=3, example=TOKENS).eval(),
+        HaltingRule("confidence", 0.4),
+        2,
+    )
+    assert cross_check(program, TOKENS).agrees
+    assert footprint(program, TOKENS).units == 2 * 16
+
+
+NO_INPUTS = {
+    "an array": (VECTORS.numpy(), "got ndarray"),
+    "several inputs": ((VECTORS,), "got tuple"),
+    "an empty batch": (VECTORS[:0], r"got shape \(0, 6\)"),
+}
+
+
+@pytest.mark.parametrize("name", NO_INPUTS)
+def test_an_example_is_one_tensor_with_inputs(name):
+    example, message = NO_INPUTS[name]
+    with pytest.raises(ValueError, match=message):
+        sp_search.with_exits(perceptron(), [1], example=example)
+    with pytest.raises(ValueError, match=message):
+        sp_search.with_rollouts(nn.Linear(6, 6), rollouts=2, classes=3, example=example)
+
+
+@pytest.mark.parametrize("rollouts", [0, -1, 2.5])
+def test_rollouts_are_a_whole_number(rollouts):
+    with pytest.raises(ValueError, match="a whole number from 1"):
+        sp_search.with_rollouts(nn.Linear(6, 6), rollouts=rollouts, classes=3, example=VECTORS)

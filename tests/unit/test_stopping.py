@@ -207,6 +207,26 @@ def test_an_empty_batch_has_an_empty_answer():
         assert execution.exit_B.shape == execution.flops_B.shape == (0,)
 
 
+@pytest.mark.parametrize("exits", [0, -1, 2.5])
+def test_a_program_has_a_whole_number_of_exits(exits):
+    with pytest.raises(ValueError, match=f"1 or more: got exits={exits}"):
+        Program(tiny(), HaltingRule(), exits)
+
+
+def test_exits_that_share_no_weights_are_as_many_as_were_built():
+    model = tiny()
+    model.shares_weights = False
+    with pytest.raises(ValueError, match=f"has {model.exits} exits, got exits={model.exits + 1}"):
+        Program(model, HaltingRule(), model.exits + 1)
+
+
+def test_a_rule_that_nothing_defines_is_refused():
+    with pytest.raises(ValueError, match=r"no halting rule is named 'surprise'. Known: last, quantile"):
+        HaltingRule("surprise")
+    with pytest.raises(ValueError, match="rule confidence: the threshold is not a number"):
+        HaltingRule("confidence", math.nan)
+
+
 def test_dtypes_are_kept_and_nothing_is_recorded_for_gradients():
     for dtype in (torch.float32, torch.float64):
         execution = execute(Program(TinyProgram().to(dtype), HaltingRule("quantile"), 3), inputs(2, dtype=dtype))

@@ -41,6 +41,7 @@ for folder in Path(sys.argv[1]).iterdir():
     x = torch.load(folder / "given.pt")["x"]
     answer, exit_B = load.load().run(x)
     assert torch.equal(load.load()(x), answer)
+    assert load.load()(x[:0]).shape == (0, *answer.shape[1:])
     torch.save({"answer": answer, "exit_B": exit_B}, folder / "found.pt")
 assert "sp_search" not in sys.modules
 """
