@@ -405,7 +405,7 @@ def _answer(result: Any) -> Answer:
         ("report", str(result.folder / "report.html")),
         *([("mlflow", ui_command(uri))] if uri else []),
     ]
-    answers = [line for one in payload["milestones"] for line in milestone_lines(one)]
+    answers = [line for one in payload["milestones"] for line in milestone_lines(one, payload["confidence"])]
     text = "\n".join([*answers, "", *table([*search_rows(payload), *where])])
     return Answer({**payload, "folder": str(result.folder)}, text, result.exit_code)
 

@@ -103,6 +103,7 @@ def _row(arm: Arm, folder: Path) -> dict[str, Any]:
         "static": all(_is_static(member.prior) for member in arm.study.member_parts()),
         "met": bool(result.get("met")),
         "ended": result.get("ended"),
+        "milestone": result.get("milestone"),
         "program": result.get("program"),
         **{key: result.get(key) for key in ("accuracy", "mean_flops_per_example", "mean_rollouts", "over_spend")},
         **{key: result.get(key) for key in ("p95_flops_per_example", "max_flops_per_example", "largest_gap")},

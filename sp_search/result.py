@@ -55,6 +55,7 @@ def build_result(
     return {
         "name": study.name,
         "seed": study.seed,
+        "confidence": study.selection.confidence,
         "ended": search.state.finished or "interrupted",
         **top,
         "met": len(met) == len(milestones),

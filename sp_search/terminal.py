@@ -9,8 +9,8 @@ from sp_search.report.reading import MilestoneEntry
 from sp_search.report.words import ENDINGS, bounds, cards, flops, minimum_words, percent
 
 
-def milestone_lines(answer: dict[str, Any]) -> list[str]:
-    """Say what was found for one milestone, in the words of the page."""
+def milestone_lines(answer: dict[str, Any], confidence: float) -> list[str]:
+    """Say what was found for one milestone of a study with this confidence, in the words of the page."""
     entry = MilestoneEntry.model_validate(answer)
     if entry.budget is None or entry.program is None:
         return [f"milestone {entry.milestone:g}: not met", *table([("  minimum", entry.minimum.text)])]
@@ -18,7 +18,7 @@ def milestone_lines(answer: dict[str, Any]) -> list[str]:
     settings["prior"] = (entry.program.get("prior") or {}).get("kind", "none")
     rows = [
         ("  program", " ".join(f"{key}={value}" for key, value in settings.items())),
-        *((f"  {name}", f"{value}{remark and f' ({remark})'}") for name, value, remark in cards(entry)),
+        *((f"  {name}", f"{value}{remark and f' ({remark})'}") for name, value, remark in cards(entry, confidence)),
         ("  minimum", minimum_words(entry.minimum, entry.budget.measure)),
         *(("  beware", warning) for warning in entry.warnings),
         *(

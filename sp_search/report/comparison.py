@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from sp_search.comparison import COMPARISON_NAME, static_frontier
 from sp_search.errors import StorageError
+from sp_search.ledger import LEDGER_NAME
 from sp_search.report.figures import GREY, INK, OKABE_ITO, PALE, picture, short_number
 from sp_search.report.page import PAGE_NAME, Figure, State, fill_page
 from sp_search.report.reading import Entry, Estimate
@@ -44,6 +45,7 @@ class Row(Entry):
     static: bool
     met: bool
     ended: str | None
+    milestone: float | None = None
     accuracy: Estimate | None
     mean_flops_per_example: Estimate | None
     mean_rollouts: Estimate | None
@@ -98,6 +100,8 @@ def cells(row: Row) -> tuple[str, ...]:
     """Return an arm's row in words, in the order of `HEADS`."""
     lost = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in row.failures.items() if count)
     verdict = "met" if row.met else "not met" if row.ended else "not finished"
+    if row.ended and not row.met and row.accuracy is not None and row.milestone is not None:
+        verdict = f"met {percent(row.milestone)} only"
     return (
         row.arm,
         verdict,
@@ -157,10 +161,11 @@ def render_comparison(asked: ComparisonFile) -> str:
     state = State("all arms met", "good") if asked.met else State("not all arms met", "bad")
     state = State("not finished", "open") if asked.ended == "interrupted" else state
     lost = [(row.arm, warning) for row in asked.arms for warning in row.warnings or []]
+    pages = [f"arms/{row.arm}/{PAGE_NAME}" for row in asked.arms if row.ended]
     parts = [
         Part("The arms", _explanation(asked), Table(HEADS, [cells(row) for row in asked.arms])),
         Part("Beware", table=Table(("arm", "what accuracy hides"), lost)) if lost else None,
-        Part("Where the arms are", "Each is a complete study with its own ledger, report and program: arms/NAME."),
+        Part("Where the arms are", "Each is a complete study with its own ledger, report and program.", links=pages),
     ]
     return fill_page(
         kicker="comparison of arms",
@@ -181,6 +186,7 @@ def render_comparison(asked: ComparisonFile) -> str:
             )
         ],
         parts=[part for part in parts if part is not None],
+        ledger=f"arms/NAME/{LEDGER_NAME}",
     )
 
 
@@ -200,7 +206,8 @@ def _mean(row: Row) -> float | None:
 
 def _explanation(asked: ComparisonFile) -> str:
     return (
-        "Accuracy and mean FLOPs with their intervals; over-spend is used over needed rollouts, where the need is "
+        "The lower end of an accuracy is the bound that verified the program; the interval of mean FLOPs holds with "
+        f"{percent(asked.confidence)} confidence by itself. Over-spend is used over needed rollouts, where the need is "
         "known; largest gap is the factor between neighbouring costs of one program; passed counts lineages at the "
         f"level of the selected program. One seed ({asked.seed}): differences between arms carry the luck of training."
     )
@@ -208,7 +215,7 @@ def _explanation(asked: ComparisonFile) -> str:
 
 def accuracy_against_compute(asked: ComparisonFile) -> str:
     """Return the picture: errors on a logarithmic scale against mean FLOPs, every lineage a mark of its arm."""
-    from matplotlib.ticker import FixedLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
     points = [point for row in asked.arms for point in row.programs]
     floor = min([1.0 / (2 * point["n"]) for point in points if point["n"]], default=1e-4)
@@ -235,8 +242,10 @@ def accuracy_against_compute(asked: ComparisonFile) -> str:
         axes.yaxis.set_major_locator(FixedLocator(TICKS))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(lambda value, _: percent(1.0 - value))
+        low, high = axes.get_xlim()
+        axes.xaxis.set_major_locator(MaxNLocator(6) if high < 10 * low else LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(lambda value, _: short_number(value))
-        axes.xaxis.set_minor_formatter(lambda value, _: short_number(value) if f"{value:e}"[0] in "235" else "")
         axes.set_xlabel("mean FLOPs per input")
         axes.set_ylabel("accuracy")
         axes.grid(color=PALE, lw=0.6)

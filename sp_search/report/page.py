@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from sp_search import __version__
+from sp_search.ledger import LEDGER_NAME
 from sp_search.report.reading import Story, read_story
 from sp_search.report.sections import Part, parts, question
 from sp_search.report.words import answer, cards, minimum_words
@@ -70,7 +71,7 @@ def render(story: Story) -> str:
         answer=answer(story),
         minimum="" if result is None else minimum_words(result.minimum, story.measure),
         warnings=[] if result is None else result.warnings,
-        cards=[] if result is None else cards(result),
+        cards=[] if result is None else cards(result, story.ledger.confidence),
         figures=_figures(story),
         parts=parts(story),
     )
@@ -88,6 +89,7 @@ def fill_page(
     cards: Sequence[tuple[str, str, str]] = (),
     figures: Sequence[Figure] = (),
     parts: Sequence[Part] = (),
+    ledger: str = LEDGER_NAME,
 ) -> str:
     """Return the page with these words; all but the figures are escaped."""
     here = Path(__file__).parent
@@ -108,6 +110,7 @@ def fill_page(
         figures=figures,
         parts=parts,
         tones=TONES,
+        ledger=ledger,
     )
 
 

@@ -20,7 +20,7 @@ class Table(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One section of the page."""
+    """One section of the page; links are paths beside it."""
 
     title: str
     text: str = ""
@@ -28,6 +28,7 @@ class Part(NamedTuple):
     code: str = ""
     fold_title: str = ""
     fold: str = ""
+    links: Sequence[str] = ()
 
 
 def question(story: Story) -> str:
@@ -112,7 +113,7 @@ def _other_distributions(story: Story) -> Part | None:
     ]
     text = (
         "Gates and checks had to be passed. A report was only looked at after the program had been chosen, and decided "
-        "nothing."
+        f"nothing; its interval holds with {percent(story.ledger.confidence)} confidence by itself."
     )
     return Part("Other inputs", text, Table(("distribution", "role", "accuracy", "interval", "how"), cells))
 

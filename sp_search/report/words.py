@@ -69,13 +69,13 @@ def bounds(estimate: Estimate) -> str:
     return f"between {low:g} and {high:g} %" + (f", {estimate.n:,} inputs" if estimate.n else "")
 
 
-def spread(estimate: Estimate) -> str:
+def spread(estimate: Estimate, confidence: float) -> str:
     """Return the interval of a cost, or nothing where it has none."""
     if estimate.low is None or estimate.high is None:
         return ""
     if isclose(estimate.low, estimate.high):
         return "the same on every input"
-    return f"between {flops(estimate.low)} and {flops(estimate.high)}"
+    return f"between {flops(estimate.low)} and {flops(estimate.high)}, {percent(confidence)} confidence"
 
 
 def pass_rate(level: LevelEntry) -> str:
@@ -141,8 +141,8 @@ def minimum_words(minimum: Minimum, measure: str) -> str:
     return f"{known}: {minimum.text}. {BASES[minimum.basis]}" if minimum.text else f"{known}. {BASES[minimum.basis]}"
 
 
-def cards(entry: MilestoneEntry) -> list[tuple[str, str, str]]:
-    """Return the answer's figures as (name, value, remark)."""
+def cards(entry: MilestoneEntry, confidence: float) -> list[tuple[str, str, str]]:
+    """Return the answer's figures as (name, value, remark); `confidence` is that of the intervals of costs."""
     rows: list[tuple[str, str, str]] = []
     if entry.budget is not None:
         axis = ", ".join(f"{value} {name}" for name, value in entry.budget.axis.items() if value != entry.budget.cap)
@@ -152,7 +152,7 @@ def cards(entry: MilestoneEntry) -> list[tuple[str, str, str]]:
         )
     if entry.accuracy is not None:
         rows.append(("accuracy", percent(entry.accuracy.value), bounds(entry.accuracy)))
-    rows += _costs(entry)
+    rows += _costs(entry, confidence)
     if entry.over_spend is not None:
         rows.append(("over-spend", f"{entry.over_spend.value:.2f}", "rollouts taken / needed, on average"))
     if entry.parameters is not None:
@@ -162,7 +162,7 @@ def cards(entry: MilestoneEntry) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _costs(entry: MilestoneEntry) -> list[tuple[str, str, str]]:
+def _costs(entry: MilestoneEntry, confidence: float) -> list[tuple[str, str, str]]:
     """Return what the program spends: one figure when every input costs the same and all of it is used."""
     mean, available = entry.mean_flops_per_example, entry.max_available_flops
     if mean is not None and available is not None and mean.low == mean.high == available.value:
@@ -174,5 +174,7 @@ def _costs(entry: MilestoneEntry) -> list[tuple[str, str, str]]:
         ("most available", available),
     )
     return [
-        (name, flops(cost.value), spread(cost) if cost.n else "per input") for name, cost in named if cost is not None
+        (name, flops(cost.value), spread(cost, confidence) if cost.n else "per input")
+        for name, cost in named
+        if cost is not None
     ]

@@ -42,6 +42,7 @@ UNMET = {
 }
 SEARCH = {
     "seed": 0,
+    "confidence": 0.99,
     "ended": "resolved",
     "looks": 12,
     "search_flops": {"training": 1e12, "verification": 1e9, "repeated": 0.0},
@@ -91,7 +92,7 @@ def test_run_prints_the_whole_answer_on_stdout(finished, capsys):
         "5 rollouts (a cap on any input",
         "100 % (exact: every possible input was checked)",
         "5 rollouts is the minimum: no program",
-        "120 FLOPs (between 110 FLOPs and 130 FLOPs)",
+        "120 FLOPs (between 110 FLOPs and 130 FLOPs, 99 % confidence)",
         "97 % (between 96 and 98 %, 8,192 inputs; as selected)",
         "training 1 TFLOPs",
         "1 member_lost",

@@ -172,8 +172,19 @@ def test_the_page_is_one_file_with_the_table_the_picture_and_the_warnings(compar
     assert "static frontier" in page
     assert "unequal effort" in page
     assert "http" not in page.replace("http-equiv", "")
+    assert '<a href="arms/static/report.html">' in page
+    assert "arms/NAME/ledger.jsonl" in page
     assert ranking(asked) == ("Mean compute per input of the arms that met 95 %, the least first: static 55k FLOPs.")
     assert write_comparison_page(folder).read_text(encoding="utf-8") == page
+
+
+def test_an_arm_that_met_a_lower_milestone_alone_says_which(compared):
+    folder, _, _ = compared
+    write_comparison_page(folder)
+    row = read_comparison(folder).arms[0]
+    assert cells(row)[1] == "met"
+    assert cells(row.model_copy(update={"met": False, "milestone": 0.5}))[1] == "met 50 % only"
+    assert cells(row.model_copy(update={"met": False, "accuracy": None}))[1] == "not met"
 
 
 def test_a_comparison_that_is_not_there_or_broken_is_a_storage_error(tmp_path):
