@@ -22,7 +22,7 @@ from sp_search.folder import (
     recorded_study,
     write_json,
 )
-from sp_search.ledger import LEDGER_NAME, read_ledger
+from sp_search.ledger import LEDGER_NAME, read_ledger, was_begun
 from sp_search.plan import Plan, plan_study
 from sp_search.running import Driver, Result, absolute_store, begin, go_on, search_of
 from sp_search.study import Cluster, Study, load_cluster, study_of
@@ -212,7 +212,7 @@ def _drive_arms(asked: Arms, folder: Path, driver: Driver, where: Cluster) -> Co
         try:
             if (own / "result.json").exists():
                 results[arm.name] = Result(own, json.loads((own / "result.json").read_text(encoding="utf-8")))
-            elif (own / LEDGER_NAME).exists():
+            elif was_begun(own):
                 results[arm.name] = go_on(own, driver, where)
             else:
                 own.mkdir(parents=True, exist_ok=True)
@@ -235,7 +235,7 @@ def _compare(asked: Arms, folder: Path) -> dict[str, Any]:
 def _arms_status(folder: Path) -> dict[str, Any]:
     asked = recorded_arms(folder)
     begun = {arm.name: arm_folder(folder, arm) for arm in asked.arms}
-    arms = {name: status(own) if (own / LEDGER_NAME).exists() else None for name, own in begun.items()}
+    arms = {name: status(own) if was_begun(own) else None for name, own in begun.items()}
     last = [one["last_event"] for one in arms.values() if one is not None]
     return {"name": asked.name, "arms": arms, "last_event": max(last, default=None)}
 

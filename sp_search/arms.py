@@ -115,6 +115,8 @@ def _structure_problems(data: dict[str, Any]) -> list[Problem]:
     arms = data["arms"]
     if not isinstance(data.get("name"), str):
         return [(("name",), "missing, and it has no default" if "name" not in data else "it should be a name")]
+    if not data["name"].strip("."):
+        return [(("name",), f"got {show(data['name'])}: it names a folder, so it should be more than dots")]
     if not isinstance(arms, list) or len(arms) < 2:
         return [(("arms",), f"got {show(arms)}: it should list two arms or more, each a mapping with a name")]
     problems: list[Problem] = []
@@ -125,9 +127,9 @@ def _structure_problems(data: dict[str, Any]) -> list[Problem]:
             message = f"got {show(name)}: it should be a name of at most 32 letters, digits, underscores and hyphens"
             problems.append((("arms", index, "name"), message))
             continue
-        if name in seen:
-            problems.append((("arms", index, "name"), f"two arms are named '{name}': rename one"))
-        seen.add(name)
+        if name.lower() in seen:  # some file systems have one folder for both
+            problems.append((("arms", index, "name"), f"two arms are named '{name}', be it in capitals: rename one"))
+        seen.add(name.lower())
         for key in arm:
             if key in SHARED:
                 message = f"arm '{name}' sets it: arms share {', '.join(SHARED)}, or they could not be compared"

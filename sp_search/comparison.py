@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sp_search.arms import Arm, Arms
-from sp_search.ledger import read_ledger
+from sp_search.ledger import read_ledger, was_begun
 from sp_search.priors.base import SpeedPrior
 from sp_search.rows import LedgerReader, LineageRow
 from sp_search.study import Study
@@ -91,7 +91,7 @@ def _row(arm: Arm, folder: Path) -> dict[str, Any]:
     """Return an arm's row; figures of a program are null where none was verified."""
     result = _result(folder / "result.json")
     reader = LedgerReader()
-    for entry in read_ledger(folder) if (folder / "ledger.jsonl").exists() else []:
+    for entry in read_ledger(folder) if was_begun(folder) else []:
         reader.read(entry)
     effort = Effort.of(arm.study)
     program = result.get("program") or {}

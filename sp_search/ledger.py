@@ -40,6 +40,11 @@ def read_ledger(folder: Path) -> list[dict[str, Any]]:
     return _read(folder / LEDGER_NAME)[0]
 
 
+def was_begun(folder: Path) -> bool:
+    """Whether a ledger with an entry lies in `folder`; a kill before the first one was whole leaves none."""
+    return (folder / LEDGER_NAME).exists() and bool(read_ledger(folder))
+
+
 def _read(path: Path) -> tuple[list[dict[str, Any]], int, str]:
     """Return the entries, the number of bytes that are good, and the last checksum."""
     try:
@@ -79,7 +84,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path, *, create: bool = False) -> None:
-        """Lock `folder` and open its ledger for appending; `create` starts one and refuses an existing one."""
+        """Lock `folder` and open its ledger for appending; `create` starts one and refuses one that holds entries."""
         self.folder = folder
         self.path = folder / LEDGER_NAME
         self._lock = _acquire(folder / "driver.lock")
@@ -91,9 +96,9 @@ class Ledger:
 
     def _open(self, create: bool) -> tuple[list[dict[str, Any]], str]:
         if create:
-            if self.path.exists():
+            if was_begun(self.folder):
                 raise StorageError(f"{self.path} exists: resume the study in {self.folder}, or choose another --output")
-            self._file = open(self.path, "ab")  # noqa: SIM115 - closed with the ledger
+            self._file = open(self.path, "wb")  # noqa: SIM115 - closed with the ledger
             return [], ""
         entries, good, checksum = _read(self.path)
         self._file = open(self.path, "ab")  # noqa: SIM115 - closed with the ledger

@@ -59,10 +59,16 @@ def test_a_selected_program_says_how_it_generalises_and_that_its_answers_hold(co
     assert arm["over_spend"]["value"] == pytest.approx(used)
 
 
-def test_resume_goes_on_with_the_arms_that_have_not_ended(compared: api.Comparison, tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn", [None, "", '{"seq": 0, "hea'])
+def test_resume_goes_on_with_the_arms_that_have_not_ended(
+    compared: api.Comparison, tmp_path: Path, torn: str | None
+) -> None:
     folder = tmp_path / "cut"
     shutil.copytree(compared.folder, folder)
     shutil.rmtree(folder / "arms" / "ponder")
+    if torn is not None:  # a kill before the ledger's first line was whole
+        (folder / "arms" / "ponder").mkdir()
+        (folder / "arms" / "ponder" / "ledger.jsonl").write_text(torn)
     (folder / "comparison.json").unlink()
     assert api.status(folder)["arms"]["ponder"] is None
     api.report(folder)

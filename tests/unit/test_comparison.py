@@ -97,6 +97,8 @@ def test_the_schema_accepts_arms_and_the_content_of_a_file_expands_like_the_file
         ("replicas: 3", "replicas: 0", "duel.yaml:6: population.replicas: got 0"),
         ("{start: 4}", "{start: 9}", "duel.yaml:12: arm ponder: scheduler.start: got 9, above stop (8)"),
         ("name: static,", "name: ponder,", "duel.yaml:10: arms.1.name: two arms are named 'ponder'"),
+        ("name: static,", "name: Ponder,", "duel.yaml:10: arms.1.name: two arms are named 'ponder', be it in capitals"),
+        ("name: duel", "name: ..", 'duel.yaml:1: name: got "..": it names a folder'),
         ("name: static,", "name: a b,", 'duel.yaml:9: arms.0.name: got "a b"'),
         ("name: static,", "seed: 1, name: static,", "duel.yaml:9: arms.0.seed: arm 'static' sets it: arms share seed"),
         ("name: static,", "name: static, sede: 1,", "duel.yaml:9: arm static: sede: unknown key. Did you mean 'seed'?"),

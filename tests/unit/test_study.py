@@ -132,7 +132,8 @@ def test_a_prior_that_cannot_train_under_the_budget_is_refused_at_its_member(pro
     text = GOOD + "prior: {kind: mean_budget}\npopulation: {members: [{prior: {cap: 3}}, {}]}\n"
     (found,) = problems(text)
     assert found.startswith("study.yaml:6: population.members.1: mean_budget has no cap to keep")
-    assert problems(text.replace("budget: max", "budget: mean")) == []
+    (found,) = problems(text.replace("budget: max", "budget: mean"))
+    assert found.startswith("study.yaml:6: population.members.0: a mean budget has a cap, which mean_budget keeps")
 
 
 def test_a_model_that_cannot_be_built_for_the_task_is_refused_at_its_member(problems):
