@@ -80,19 +80,29 @@ class Dataset(Task):
 
         target = Path(path).with_suffix(".npz")
         target.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(target, x=np.asarray(x), y=np.asarray(y))
+        np.savez(target, x=_numbers(x), y=_numbers(y))
         return cls(path=str(target), **fields)
 
     @classmethod
     def from_torch(cls, dataset: Any, path: str | Path, **fields: Any) -> Self:
-        """Write a torch `Dataset` of (x, y) pairs to an .npz file at `path`, and return the task."""
+        """Write a torch `Dataset` of (x, y) pairs to an .npz file at `path`, and return the task.
+
+        Images as torch has them, (C, side, side), are written with their channels last.
+
+        Raises:
+            ValueError: it holds no pairs, or pairs of different shapes.
+        """
         import numpy as np
 
         pairs = [dataset[row] for row in range(len(dataset))]
-        x, y = zip(*pairs, strict=True)
-        return cls.of(
-            np.stack([np.asarray(one) for one in x]), np.stack([np.asarray(one) for one in y]), path, **fields
-        )
+        if not pairs or any(not isinstance(pair, (tuple, list)) or len(pair) != 2 for pair in pairs):
+            raise ValueError("a dataset of (x, y) pairs is needed, with at least one: wrap it, or use Dataset.of")
+        x, y = ([_numbers(one) for one in part] for part in zip(*pairs, strict=True))
+        shapes = sorted({one.shape for one in x})
+        if len(shapes) > 1:
+            raise ValueError(f"x: got inputs of shapes {', '.join(map(str, shapes))}: all have to be alike")
+        images = x[0].ndim == 3 and x[0].shape[1] == x[0].shape[2]
+        return cls.of(np.moveaxis(np.stack(x), 1, -1) if images else np.stack(x), np.stack(y), path, **fields)
 
     def shape(self) -> Shape:
         """Return the sizes of the data; V is `classes`, or one more than the largest label."""
@@ -140,6 +150,13 @@ class Table(NamedTuple):
     digest: str
 
 
+def _numbers(values: Any) -> Any:
+    """Return what NumPy makes of values; a tensor may stand on any device and need gradients."""
+    import numpy as np
+
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+
+
 def _digest(path: str, labels_path: Any) -> str:
     digest = hashlib.sha256()
     for name in [path, labels_path]:
@@ -165,8 +182,10 @@ def _read(written: str, stamps: tuple[int, ...]) -> Table:
     classes = task.classes or int(y.max()) + 1
     if y.max() >= classes:
         raise ValueError(f"y: got label {y.max()}, labels 0..{classes - 1} are allowed (classes: {classes})")
-    if classes < 2:
-        raise ValueError("y: every label is 0, at least two classes are needed")
+    if task.classes is None and classes > len(y):
+        raise ValueError(
+            f"y: got label {y.max()} in {len(y)} rows: number the classes from 0, or say how many there are, classes"
+        )
     dimensions = 1
     if x.ndim == 2:
         x = x[:, None, :] if task.layout == "features" else x[:, :, None]
@@ -183,7 +202,10 @@ def _read(written: str, stamps: tuple[int, ...]) -> Table:
         low = high
     for draw, rows in chosen.items():
         if len(rows) < 2:
-            raise ValueError(f"path: too few rows: of {len(x)}, {draw} gets {len(rows)}, at least 2 are needed")
+            raise ValueError(
+                f"path: too few rows: of {len(x)} ({len(set(hashes))} different inputs), {draw} gets {len(rows)}, "
+                "at least 2 are needed"
+            )
     if task.standardise:
         train = x[chosen["train"]].astype(np.float64)
         mean, deviation = train.mean((0, 1)), train.std((0, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 from sp_search.plugins import suggest
 
@@ -27,7 +28,10 @@ def read_arrays(path: str, labels_path: str | None, x: list[str], y: list[str]) 
     Raises:
         ValueError: an unknown kind of file, a column that is not there, or values that are unfit.
     """
-    kind = Path(path).suffix
+    twice = [name for place, name in enumerate([*x, *y]) if name in [*x, *y][:place]]
+    if twice:
+        raise ValueError(f"x and y: '{twice[0]}' is named twice: a label is no input, and an input stands once")
+    kind = Path(path).suffix.lower()
     if kind == ".parquet":
         return _checked(_columns(path, "x", x), _columns(path, "y", y))
     if kind == ".npz":
@@ -36,24 +40,31 @@ def read_arrays(path: str, labels_path: str | None, x: list[str], y: list[str]) 
         raise ValueError(f"path: got {path}, files that end in .parquet, .npz or .npy are allowed")
     if labels_path is None or not Path(labels_path).is_file():
         raise ValueError(f"labels_path: an .npy of inputs needs an .npy of labels beside it, got {labels_path}")
-    return _checked(_loaded(path), _loaded(labels_path))
+    return _checked(_loaded(path, ".npy"), _loaded(labels_path, ".npy"))
 
 
-def _loaded(path: str) -> Any:
+def _loaded(path: str, kind: str) -> Any:
+    """Return the array of an .npy file, or the arrays of an .npz by name."""
     import numpy as np
 
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        held = np.load(path, allow_pickle=False)
+        if isinstance(held, np.lib.npyio.NpzFile):
+            with held:
+                held = {name: held[name] for name in held.files}
+    except (ValueError, OSError, EOFError, BadZipFile) as error:
         raise ValueError(f"path: {path} cannot be read: {error}") from error
+    if isinstance(held, dict) != (kind == ".npz"):
+        raise ValueError(f"path: {path} is no {kind} inside: rename it, or save it as one")
+    return held
 
 
 def _array(path: str, field: str, names: list[str]) -> Any:
     if len(names) != 1:
         raise ValueError(f"{field}: an .npz holds arrays: name one, got {len(names)}")
-    with _loaded(path) as arrays:
-        _refuse_missing(field, names, list(arrays))
-        return arrays[names[0]]
+    arrays = _loaded(path, ".npz")
+    _refuse_missing(field, names, list(arrays))
+    return arrays[names[0]]
 
 
 def _columns(path: str, field: str, names: list[str]) -> Any:
@@ -94,6 +105,8 @@ def _checked(x: Any, y: Any) -> Arrays:
     for field, values in (("x", x), ("y", y)):
         if values.dtype.kind not in "fiub":
             raise ValueError(f"{field}: got values of type {values.dtype}, numbers are allowed")
+        if not values.size or not values.ndim:
+            raise ValueError(f"{field}: got shape {values.shape}, at least one row with one number is needed")
         if not np.isfinite(values).all():
             raise ValueError(f"{field}: {int((~np.isfinite(values)).sum())} values are not finite: fill or remove them")
     if len(x) != len(y):
@@ -103,14 +116,18 @@ def _checked(x: Any, y: Any) -> Arrays:
     square = x.ndim == 4 and x.shape[1] == x.shape[2]
     if x.ndim not in (2, 3) and not square:
         allowed = "(rows, features), (rows, T, C) or (rows, side, side, C)"
-        raise ValueError(f"x: got shape {x.shape}, {allowed} are allowed")
+        turned = x.ndim == 4 and x.shape[2] == x.shape[3]
+        hint = ": channels come last, x.transpose(0, 2, 3, 1)" if turned else ""
+        raise ValueError(f"x: got shape {x.shape}, {allowed} are allowed{hint}")
     y = y.reshape(len(y), -1)
-    if y.shape[1] == 0 or len(y) == 0:
-        raise ValueError(f"y: got shape {y.shape}, at least one row and one label a row are needed")
     if (y != np.round(y)).any():
         raise ValueError(f"y: got {y[y != np.round(y)][0]}, labels are whole numbers from 0")
     if y.min() < 0:
         raise ValueError(f"y: got label {y.min()}, labels are whole numbers from 0")
+    if y.max() >= 2**31:
+        raise ValueError(f"y: got label {y.max()}, number the classes from 0")
+    if y.min() == y.max():
+        raise ValueError(f"y: every label is {y.min()}, at least two classes are needed")
     with np.errstate(over="ignore"):
         x = x.astype(np.float32) + np.float32(0.0)  # -0 and 0 are one input
     if not np.isfinite(x).all():

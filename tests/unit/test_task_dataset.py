@@ -6,7 +6,7 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from sp_search.tasks.dataset import Dataset
+from sp_search.tasks.dataset import HELD_OUT, Dataset
 
 
 def generator(seed=0):
@@ -127,6 +127,15 @@ X, Y = table(60)
         ({"x": X, "y": Y - 1}, {}, "y: got label -1"),
         ({"x": X, "y": Y}, {"classes": 2}, r"y: got label 2, labels 0\.\.1 are allowed"),
         ({"x": X, "y": Y * 0}, {}, "every label is 0"),
+        ({"x": X, "y": Y * 0 + 1}, {}, "every label is 1"),
+        ({"x": X, "y": Y * 1000}, {}, "got label 2000 in 60 rows: number the classes from 0"),
+        ({"x": X, "y": Y.astype(np.uint64) + np.uint64(2**63)}, {}, "got label 9223372036854775810"),
+        ({"x": X[:0], "y": Y[:0]}, {}, r"x: got shape \(0, 3\), at least one row"),
+        ({"x": np.float32(1), "y": Y}, {}, r"x: got shape \(\), at least one row"),
+        ({"x": X.astype(object), "y": Y}, {}, "path: .* cannot be read: Object arrays"),
+        ({"x": X, "y": Y}, {"y": ["x"]}, "'x' is named twice: a label is no input"),
+        ({"x": X[:1].repeat(60, 0), "y": Y}, {}, r"too few rows: of 60 \(1 different inputs\)"),
+        ({"x": np.ones((60, 3, 4, 4)), "y": Y}, {}, r"channels come last, x\.transpose\(0, 2, 3, 1\)"),
         ({"x": X[:-1], "y": Y}, {}, "59 rows of inputs and 60 of labels"),
         ({"x": X[:5], "y": np.arange(5)}, {}, "too few rows"),
         ({"x": X.reshape(60, 1, 3, 1), "y": Y}, {}, r"x: got shape \(60, 1, 3, 1\)"),
@@ -156,6 +165,44 @@ def test_unfit_files_are_refused(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         Dataset(path=str(tmp_path / name))
+
+
+def test_an_array_is_not_taken_for_several_nor_several_for_one(tmp_path):
+    with (tmp_path / "data.npz").open("wb") as file:
+        np.save(file, X)
+    with (tmp_path / "data.npy").open("wb") as file:
+        np.savez(file, x=X)
+    np.save(tmp_path / "y.npy", Y)
+    with pytest.raises(ValueError, match=r"is no \.npz inside"):
+        Dataset(path=str(tmp_path / "data.npz"))
+    with pytest.raises(ValueError, match=r"is no \.npy inside"):
+        Dataset(path=str(tmp_path / "data.npy"), labels_path=str(tmp_path / "y.npy"))
+
+
+def test_torch_images_get_their_channels_last(tmp_path):
+    images = torch.arange(60.0 * 3 * 4).reshape(60, 3, 2, 2).requires_grad_()
+    task = Dataset.from_torch(
+        [(image, row % 2) for row, image in enumerate(images)], tmp_path / "data", standardise=False
+    )
+    assert task.shape() == (4, 3, 1, 2, 2)
+    pool = torch.cat([task.sample(task.held_out(draw), "iid", draw, generator()).x_BTC for draw in HELD_OUT])
+    first = pool[pool[:, 0, 0].argmin()]
+    assert (first - first[0, 0]).tolist() == [[0.0, 4.0, 8.0], [1.0, 5.0, 9.0], [2.0, 6.0, 10.0], [3.0, 7.0, 11.0]]
+
+
+NO_PAIRS = {
+    "nothing": ([], "pairs is needed, with at least one"),
+    "mappings": ([{"x": 1, "y": 2}], "pairs is needed"),
+    "triples": ([(X[0], 1, 2)], "pairs is needed"),
+    "inputs of several shapes": ([(X[0], 1), (X[0, :2], 0)], r"got inputs of shapes \(2,\), \(3,\)"),
+}
+
+
+@pytest.mark.parametrize("name", NO_PAIRS)
+def test_a_torch_dataset_holds_pairs_that_are_alike(tmp_path, name):
+    dataset, message = NO_PAIRS[name]
+    with pytest.raises(ValueError, match=message):
+        Dataset.from_torch(dataset, tmp_path / "data")
 
 
 def test_parquet_columns_are_checked(tmp_path):

@@ -100,7 +100,9 @@ class ExitConvNetwork(ProgramModel):
     def answer(self, state: State, exit_index: int) -> Tensor:
         """Return logits_BTV of this exit's own head."""
         logits: Tensor = self.heads[exit_index - 1](self._read(state))
-        return logits if self.readout == "position" else logits.squeeze(1).unflatten(-1, (self.answers, -1))
+        if self.readout != "position":
+            logits = logits.squeeze(1).unflatten(-1, (self.answers, -1))  # type: ignore[no-untyped-call]
+        return logits
 
     def reach(self) -> int | None:
         """Return the positions that information moves per block, or None where the readout sees them all."""

@@ -88,4 +88,6 @@ class ExitTransformerNetwork(ProgramModel):
         """Return logits_BTV: of every position, or, where there are not as many answers, from their mean."""
         h_BTD = state[0] if self.each else state[0].mean(dim=1, keepdim=True)
         logits: Tensor = self.heads[exit_index - 1](self.norms[exit_index - 1](h_BTD))
-        return logits if self.each else logits.squeeze(1).unflatten(-1, (self.answers, -1))
+        if not self.each:
+            logits = logits.squeeze(1).unflatten(-1, (self.answers, -1))  # type: ignore[no-untyped-call]
+        return logits
