@@ -55,10 +55,21 @@ class Task(Plugin):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_the_preset(cls, values: Any) -> Any:
-        """Take the sizes of the preset wherever the study says nothing itself."""
-        chosen = values.get("preset") if isinstance(values, dict) else None
-        sizes = next((sizes for name, sizes in cls.PRESETS.items() if name == chosen), {})
-        return {**sizes, **values} if sizes else values
+        """Take the sizes of the preset wherever the study says nothing itself, and keep `longer` longer than the task.
+
+        A field longer_* that nobody set is 2 n - 1, within its limit, where its usual value is not above the size n.
+        """
+        if not isinstance(values, dict):
+            return values
+        sizes = next((sizes for name, sizes in cls.PRESETS.items() if name == values.get("preset")), {})
+        filled = {**sizes, **values}
+        for name, field in cls.model_fields.items():
+            size = filled.get(name.removeprefix("longer_"))
+            if name.startswith("longer_") and name not in values and isinstance(size, int):
+                limit = next((bound.le for bound in field.metadata if hasattr(bound, "le")), 2 * size)
+                if size >= filled.get(name, field.default):
+                    filled[name] = min(limit, 2 * size - 1)
+        return filled
 
     def shape(self) -> Shape:
         """Return the sizes of the training distribution."""

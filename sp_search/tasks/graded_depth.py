@@ -66,7 +66,7 @@ class GradedDepth(Task):
         self.refuse_unknown(distribution, draw)
         device, length = generator.device, self.positions
         law = torch.tensor(self.law_of_difficulty(distribution), device=device)
-        run_B1 = 1 + torch.multinomial(law, n, replacement=True, generator=generator)[:, None]
+        run_B1 = 1 + torch.multinomial(law, max(1, n), replacement=True, generator=generator)[:n, None]  # n may be 0
         source_B1 = length - 1 - run_B1
         position_T = torch.arange(length, device=device)
         writes_BT, bit_BT = torch.randint(0, 2, (2, n, length), generator=generator, device=device)

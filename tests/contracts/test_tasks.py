@@ -154,3 +154,24 @@ def test_unknown_names_are_answered_with_the_known_ones(kind):
         TASKS[kind].sample(1, "idd", "train", generator)
     with pytest.raises(ValueError, match=r"no draw 'verfication'\. Did you mean 'verification'"):
         TASKS[kind].sample(1, "iid", "verfication", generator)
+
+
+@every_distribution
+def test_no_examples_are_an_empty_batch(kind, distribution):
+    batch = sample(kind, distribution, n=0)
+    assert (len(batch.x_BTC), len(batch.y_BT)) == (0, 0)
+
+
+LONGER = [
+    (kind, name) for kind, task in TASKS.items() for name in type(task).model_fields if name.startswith("longer_")
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), LONGER)
+def test_longer_stays_longer_where_only_the_size_is_set_and_a_written_value_stays(kind, name):
+    part, size = type(TASKS[kind]), name.removeprefix("longer_")
+    usual = getattr(part(preset="smoke"), name)
+    grown = part(preset="smoke", **{size: usual})
+    assert getattr(grown, name) == 2 * usual - 1
+    assert part.model_validate(grown.model_dump(mode="json")) == grown
+    assert getattr(part(preset="smoke", **{name: usual + 2}), name) == usual + 2
