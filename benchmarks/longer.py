@@ -1,13 +1,11 @@
 """Trained on 17 bits, unrolled further: how many strings of 128 and of 512 bits come out right, after which rollouts?
 
-Weights grow with the rollouts from one on (Proposal 2A) until a program passes 17 bits at .999. Begun at eight rollouts
-instead (`--from-eight`), most programs pass 17 bits too and do not extrapolate; stopped at .99, the median of seeds 0
-to 4 was .61. Seeds 100 to 104 then chose .999. The need is ceil((bits - 1) / 2): 64 rollouts for 128 bits, 256 for 512.
+Weights grow with the rollouts from one on (Proposal 2A) until a program passes 17 bits at .999 (chosen on seeds 100 to
+104; stopped at .99 it was worse). The need is ceil((bits - 1) / 2): 64 rollouts for 128 bits, 256 for 512.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,12 +22,6 @@ STUDY: dict[str, Any] = {
     "milestones": [0.999],
 }
 
-
-FROM_EIGHT = {
-    **STUDY,
-    "scheduler": {"kind": "rollout_growth", "start": 8.0, "stop": 12.0},
-    "train": {"steps": 1000, "validation": 16384},
-}
 UNROLLED = {128: (64, 65, 80, 96, 128, 192, 256), 512: (256, 257, 384, 512, 1024)}
 EXAMPLES = {128: 1024, 512: 128}
 
@@ -60,8 +52,7 @@ def unrolled(folder: Path) -> dict[str, dict[str, float]] | None:
 def main() -> None:
     """Print one row a study seed, then median and worst at every length and number of rollouts."""
     rows = []
-    from_eight = "--from-eight" in sys.argv
-    for run in run_seeds(FROM_EIGHT if from_eight else STUDY, range(5), inspect=unrolled):
+    for run in run_seeds(STUDY, range(5), inspect=unrolled):
         result = run["result"]
         longer = (result.get("reports") or {}).get("longer")
         found = result["budget"]["cap"] if result["met"] else None
@@ -72,7 +63,7 @@ def main() -> None:
         for count in rollouts:
             shares = [(row["unrolled"] or {}).get(str(bits), {}).get(str(count), 0.0) for row in rows]
             print(f"{bits} bits, {count} rollouts: median {median(shares):.4f}, worst {min(shares):.4f}; {shares}")
-    keep("longer_from_eight" if from_eight else "longer", {"rows": rows})
+    keep("longer", {"rows": rows})
 
 
 if __name__ == "__main__":
