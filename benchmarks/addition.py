@@ -1,11 +1,12 @@
 """Addition under `ponder_net` with a price: exactness, executed rollouts, and whether they follow the need.
 
-Every lineage is also put to 48 uniform bits, four times its training length, with 32 rollouts available: the worst case
-needs 24, the mean need grows as log2 n.
+Every lineage is also put to 48 uniform bits, four times its training length, with 32 rollouts available, and halts at
+three levels of certainty: the worst case needs 24 rollouts, the mean need grows as log2 n.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,20 +28,28 @@ def describe(seed: int, lineage: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def uniform_48(folder: Path) -> dict[int, dict[str, float]]:
-    """Return, by lineage, exact match and mean executed rollouts on 48 uniform bits."""
+THRESHOLDS = (0.5, 0.9, 0.99)
+"""Of the cumulative halting probability; .5 is the program's own."""
+
+
+def uniform_48(folder: Path) -> dict[int, dict[float, dict[str, float]]]:
+    """Return, by lineage and threshold, exact match and mean executed rollouts on 48 uniform bits."""
     import torch
 
     from sp_search.program import Program
     from sp_search.tasks.binary_addition import BinaryAddition
     from sp_search.train.evaluate import try_program
 
-    task, found = BinaryAddition(bits=48, distribution="uniform"), {}
+    task = BinaryAddition(bits=48, distribution="uniform")
+    found: dict[int, dict[float, dict[str, float]]] = {}
     batch = task.sample(1024, "iid", "verification", torch.Generator().manual_seed(48))
     for row, program in trained_programs(folder):
-        trial = try_program(Program(program.model, program.rule, 32), task, batch, exact=False)
-        right, rollouts = float(trial.right_B.double().mean()), float(trial.exit_B.double().mean())
-        found[row.measured.lineage] = {"exact_match": right, "mean_rollouts": rollouts}
+        own = found[row.measured.lineage] = {}
+        for threshold in THRESHOLDS:
+            rule = replace(program.rule, threshold=threshold)
+            trial = try_program(Program(program.model, rule, 32), task, batch, exact=False)
+            right, rollouts = float(trial.right_B.double().mean()), float(trial.exit_B.double().mean())
+            own[threshold] = {"exact_match": right, "mean_rollouts": rollouts}
     return found
 
 
@@ -72,10 +81,14 @@ def main() -> None:
     print(f"lineages: {sum(reaches(row) for row in rows)} of {len(rows)} reach them, of which")
     print(f"  stable after the halt (<= 1 % change): {sum(reaches(row) for row in stable)} of {len(stable)}")
     print(f"  dead halting: {sum(bool(row['dead_halting']) for row in rows)}")
-    for name, best in (("exact_match", max), ("mean_rollouts", min)):
-        values = [row["uniform_48"][name] for row in rows if row["uniform_48"]]
-        worst = min(values) if best is max else max(values)
-        print(f"48 uniform bits, {name}: median {median(values):.4f}, worst {worst:.4f}")
+    for threshold in THRESHOLDS:
+        longer = [row["uniform_48"][threshold] for row in rows if row["uniform_48"]]
+        right, spent = ([one[name] for one in longer] for name in ("exact_match", "mean_rollouts"))
+        reached = sum(one["exact_match"] >= 0.98 and one["mean_rollouts"] <= 24 / 5 for one in longer)
+        print(
+            f"48 uniform bits at {threshold}: exact match median {median(right):.4f}, worst {min(right):.4f}; "
+            f"rollouts median {median(spent):.2f}, most {max(spent):.2f}; >= .98 at a fifth of 24: {reached}"
+        )
     means = [row["mean_rollouts"] for row in rows if row["mean_rollouts"]]
     print(f"mean rollouts: median {median(means):.2f}, worst {max(means):.2f}")
     keep("addition", {"rows": rows, "successes": successes})
