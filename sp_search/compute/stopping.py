@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from sp_search import halting
 from sp_search.compute.dispatch import unmetered
 from sp_search.pricing import HaltingRule
-from sp_search.program import Program, State
+from sp_search.program import Program, ProgramModel, State
 
 DROPPING_FLOPS = 3e5
 """FLOPs that the next step must save before halted rows are dropped. Choosing the rows that stay took 12 microseconds
@@ -47,6 +47,23 @@ def _both(flags_B: Tensor, among_B: Tensor) -> Tensor:
     return rows_B
 
 
+def _check_inputs(model: ProgramModel, x_BTC: Tensor) -> None:
+    """Refuse inputs of another shape or type than a model part builds for; an adapted network checks its own."""
+    built = vars(model).get("origin")
+    if built is None:
+        return
+    shape, dtype = built["shape"], next(model.parameters()).dtype
+    positions = "T" if model.any_length else shape["positions"]
+    fits = x_BTC.dim() == 3 and x_BTC.shape[2] == shape["channels"] and x_BTC.shape[1] > 0
+    if not fits or (not model.any_length and x_BTC.shape[1] != positions):
+        raise ValueError(
+            f"inputs of shape {tuple(x_BTC.shape)} do not fit: {type(model).__name__} was built for "
+            f"(B, {positions}, {shape['channels']})"
+        )
+    if x_BTC.dtype != dtype:
+        raise ValueError(f"inputs of type {x_BTC.dtype} do not fit a model of {dtype}: give x.to({dtype})")
+
+
 def pays(halted: int, running: int, numbers: int, flops: float) -> bool:
     """Return whether dropping `halted` rows saves more in the next step alone than it costs.
 
@@ -77,7 +94,11 @@ def execute(
         compact: whether halted rows are dropped; without it the machine goes on computing them, to no use, until all
             have halted. By default they are dropped where it pays (`pays`). Answers, exits and flops_B are the same.
         generator: of the rule `sample`; by default one seeded by the rule.
+
+    Raises:
+        ValueError: inputs that the model was not built for.
     """
+    _check_inputs(program.model, x_BTC)
     program = program if rule is None else replace(program, rule=rule)
     model, rule = program.model, program.rule
     flops_N = program.flops_N(x_BTC.shape[1])

@@ -108,3 +108,25 @@ def test_a_program_comes_back_as_it_was(case, tmp_path):
     positions = x_BTC.shape[1]
     assert loaded.flops_N(positions) == program.flops_N(positions)
     assert "| accuracy | 0.5 |" in (tmp_path / "card.md").read_text()
+
+
+UNFIT = {
+    "one input without its batch": (torch.zeros(6, 2), r"shape \(6, 2\) do not fit: RecallConvNetwork .* \(B, T, 2\)"),
+    "other channels": (torch.zeros(3, 6, 5), r"shape \(3, 6, 5\) do not fit"),
+    "no positions": (torch.zeros(3, 0, 2), r"shape \(3, 0, 2\) do not fit"),
+    "whole numbers": (torch.zeros(3, 6, 2, dtype=torch.int64), r"give x\.to\(torch\.float32\)"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_inputs_that_do_not_fit_are_refused(name):
+    x, message = UNFIT[name]
+    model = RecallConv(width=4).build(Shape(6, 2, 6, 2), 3, halting=False, generator=Generator())
+    with pytest.raises(ValueError, match=message):
+        execute(Program(model, HaltingRule(), 3), x)
+
+
+def test_inputs_of_another_length_are_refused_where_the_length_is_built_in():
+    model = ExitMlp(width=6).build(Shape(3, 2, 1, 5), 2, halting=False, generator=Generator())
+    with pytest.raises(ValueError, match=r"was built for \(B, 3, 2\)"):
+        execute(Program(model, HaltingRule(), 2), torch.zeros(2, 4, 2))

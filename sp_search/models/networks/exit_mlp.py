@@ -12,6 +12,7 @@ class ExitMlpNetwork(ProgramModel):
     """relu stem, then h + relu(W h) per block. Exit 1 answers from the stem, exit n from block n - 1."""
 
     shares_weights = False
+    any_length = False
 
     def __init__(
         self,

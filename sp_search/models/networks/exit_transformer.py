@@ -32,6 +32,7 @@ class ExitTransformerNetwork(ProgramModel):
     """Untied blocks over learnt places; exit n answers from the norm of what block n leaves."""
 
     shares_weights = False
+    any_length = False
 
     def __init__(
         self,

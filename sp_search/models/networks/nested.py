@@ -19,6 +19,7 @@ class NestedNetwork(ProgramModel):
     """Exit n answers from groups 1..g of layer l, (g, l) its last cell; step n computes its cells and none before."""
 
     shares_weights = False
+    any_length = False
 
     def __init__(
         self,
