@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil, log
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from sp_search.pricing import HaltingRule
 
@@ -62,10 +62,13 @@ def control(look: Look, *, epsilon: float, delta: float = 0.05, loss: Loss = "ga
 
     Raises:
         ImportError: MAPIE is not installed.
-        ValueError: the rule has no threshold to choose, or so few examples could certify nothing.
+        ValueError: the rule has no threshold to choose, so few examples could certify nothing, or an argument is none
+            that is allowed.
     """
     if not (0 < epsilon < 1 and 0 < delta < 1):
         raise ValueError(f"epsilon and delta must lie between 0 and 1, got {epsilon} and {delta}")
+    if loss not in get_args(Loss):
+        raise ValueError(f"got loss {loss!r}. Known: {', '.join(get_args(Loss))}.")
     needed = ceil(log(delta) / log(1.0 - epsilon))
     if look.n < needed:
         raise ValueError(

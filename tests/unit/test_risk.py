@@ -88,6 +88,7 @@ def test_a_replica_is_judged_by_its_own_rows():
         (400, "confidence", {"epsilon": 0.0}, "must lie between 0 and 1"),
         (20, "confidence", {"epsilon": 0.05}, "20 examples certify no risk below 0.05 at delta 0.05, .* take 59"),
         (400, "last", {"epsilon": 0.05}, "rule last has no threshold to choose"),
+        (400, "confidence", {"epsilon": 0.05, "loss": "gaps"}, "got loss .gaps.. Known: gap, error"),
     ],
 )
 def test_what_cannot_be_controlled_is_refused(n, rule, settings, message):
