@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from sp_search.arms import Arms, arms_of, load_asked
+from sp_search.arms import Arm, Arms, arms_of, load_asked
 from sp_search.comparison import COMPARISON_NAME, arm_folder, build_comparison
 from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.folder import (
@@ -25,6 +25,7 @@ from sp_search.folder import (
 from sp_search.ledger import LEDGER_NAME, read_ledger, was_begun
 from sp_search.plan import Plan, plan_study
 from sp_search.running import Driver, Result, absolute_store, begin, go_on, search_of
+from sp_search.session import interruptible
 from sp_search.study import Cluster, Study, load_cluster, study_of
 
 if TYPE_CHECKING:
@@ -204,22 +205,26 @@ def _begin_arms(asked: Arms, output: str | Path | None, driver: Driver, where: C
 
 
 def _drive_arms(asked: Arms, folder: Path, driver: Driver, where: Cluster) -> Comparison:
-    """Begin, go on with, or read every arm, one after another; then write the table and the page."""
+    """Bring every arm to its end, one after another; then write the table and the page."""
     results = {}
-    for arm in asked.arms:
-        own = arm_folder(folder, arm)
-        sys.stderr.write(f"arm {arm.name}\n")
-        try:
-            if (own / "result.json").exists():
-                results[arm.name] = Result(own, json.loads((own / "result.json").read_text(encoding="utf-8")))
-            elif was_begun(own):
-                results[arm.name] = go_on(own, driver, where)
-            else:
-                own.mkdir(parents=True, exist_ok=True)
-                results[arm.name] = begin(arm.study, plan_study(arm.study), own, driver, where)
-        except Interrupted as interrupted:
-            raise Interrupted(folder, interrupted.signal_number) from None
+    with interruptible(folder):
+        for arm in asked.arms:
+            sys.stderr.write(f"arm {arm.name}\n")
+            try:
+                results[arm.name] = _drive_arm(arm, arm_folder(folder, arm), driver, where)
+            except Interrupted as interrupted:
+                raise Interrupted(folder, interrupted.signal_number) from None
     return Comparison(folder, _compare(asked, folder), results)
+
+
+def _drive_arm(arm: Arm, own: Path, driver: Driver, where: Cluster) -> Result:
+    """Begin, go on with, or read one arm."""
+    if (own / "result.json").exists():
+        return Result(own, json.loads((own / "result.json").read_text(encoding="utf-8")))
+    if was_begun(own):
+        return go_on(own, driver, where)
+    own.mkdir(parents=True, exist_ok=True)
+    return begin(arm.study, plan_study(arm.study), own, driver, where)
 
 
 def _compare(asked: Arms, folder: Path) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """A comparison in this process: its folder, its table, and going on with the arms that had not ended."""
 
+import io
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 import sp_search
 from sp_search import api
-from sp_search.errors import StorageError, StudyError
+from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.ledger import read_ledger
 
 DUEL: dict[str, Any] = {
@@ -77,6 +79,20 @@ def test_resume_goes_on_with_the_arms_that_have_not_ended(
     again = sp_search.resume(folder)
     assert read_ledger(folder / "arms" / "static") == before
     assert again.payload == compared.payload
+
+
+def test_a_signal_between_two_arms_names_the_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stderr(io.StringIO):
+        def write(self, text: str) -> int:
+            if text == "arm ponder\n":
+                signal.raise_signal(signal.SIGTERM)
+            return super().write(text)
+
+    static = {"name": "static", "train": {"steps": 1}}
+    monkeypatch.setattr("sys.stderr", Stderr())
+    with pytest.raises(Interrupted) as caught:
+        sp_search.run({**DUEL, "arms": [static, DUEL["arms"][1]]}, output=tmp_path / "duel", driver="inprocess")
+    assert (caught.value.folder, caught.value.signal_number) == (tmp_path / "duel", signal.SIGTERM)
 
 
 def test_a_comparison_has_no_single_program_and_is_never_written_over(compared: api.Comparison) -> None:
