@@ -63,9 +63,7 @@ def main() -> None:
             keep("mazes", {"levels": LEVELS, "examples": EXAMPLES, "rows": rows})
     for times in (2, 4):
         solved = [row[f"side_17_at_{times}x"] for row in rows]
-        print(
-            f"side 17 at {times}x: median {median(solved):.3f}, worst {min(solved):.3f} of {len(solved)}"
-        )
+        print(f"side 17 at {times}x: median {median(solved):.3f}, worst {min(solved):.3f} of {len(solved)}")
 
 
 if __name__ == "__main__":
