@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from sp_search.pricing import HaltingRule, Prices, cumulative_flops
@@ -49,6 +49,16 @@ class ProgramModel(nn.Module):
     price_list: Callable[[int, int], Prices]
     units: UnitLayout | None = None
     origin: dict[str, Any]
+
+    @torch.no_grad()
+    def initialise(self, generator: Generator) -> None:
+        """Draw every linear map's weights from +-1.7 / sqrt(fan_in), uniformly; biases are 0, of halting units -1."""
+        for name, layer in self.named_modules():
+            if isinstance(layer, nn.Linear):
+                bound = 1.7 / layer.in_features**0.5
+                layer.weight.uniform_(-bound, bound, generator=generator)
+                if layer.bias is not None:
+                    layer.bias.fill_(-1.0 if name.startswith("halt_unit") else 0.0)
 
     def start(self, x_BTC: Tensor) -> State:
         """Return the state before the first step."""

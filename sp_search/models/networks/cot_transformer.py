@@ -91,20 +91,14 @@ class CotTransformerNetwork(ProgramModel):
         self.head = nn.Linear(width, answers * classes)
         self.halt_unit = nn.Linear(width, 1) if halting else None
         if generator is not None:
-            self._initialise(generator)
+            self.initialise(generator)
 
     @torch.no_grad()
-    def _initialise(self, generator: Generator) -> None:
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear):
-                bound = 1.7 / layer.in_features**0.5
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                if layer.bias is not None:
-                    layer.bias.zero_()
+    def initialise(self, generator: Generator) -> None:
+        """Draw the weights as every network, and what a token reads as."""
+        super().initialise(generator)
         if self.read is not None:
             self.read.weight.normal_(generator=generator)  # a token is as large as a hidden vector after its norm
-        if self.halt_unit is not None:
-            self.halt_unit.bias.fill_(-1.0)
 
     def start(self, x_BTC: Tensor) -> State:
         """Return the state after the input, before any token."""

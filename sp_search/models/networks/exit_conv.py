@@ -62,15 +62,7 @@ class ExitConvNetwork(ProgramModel):
         self.halt_features = nn.ModuleList([nn.Linear(width, width) for _ in range(exits)]) if halting else None
         self.halt_units = nn.ModuleList([nn.Linear(width, 1) for _ in range(exits)]) if halting else None
         if generator is not None:
-            self._initialise(generator)
-
-    @torch.no_grad()
-    def _initialise(self, generator: Generator) -> None:
-        for name, layer in self.named_modules():
-            if isinstance(layer, nn.Linear):
-                bound = 1.7 / layer.in_features**0.5
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.fill_(-1.0 if name.startswith("halt_units") else 0.0)
+            self.initialise(generator)
 
     def start(self, x_BTC: Tensor) -> State:
         """Return h_BTD."""

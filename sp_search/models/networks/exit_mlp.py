@@ -34,18 +34,7 @@ class ExitMlpNetwork(ProgramModel):
         self.heads = nn.ModuleList([nn.Linear(width, answers * classes) for _ in range(exits)])
         self.halt_units = nn.ModuleList([nn.Linear(width, 1) for _ in range(exits)]) if halting else None
         if generator is not None:
-            self._initialise(generator)
-
-    @torch.no_grad()
-    def _initialise(self, generator: Generator) -> None:
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear):
-                bound = 1.7 / layer.in_features**0.5
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.zero_()
-        for name, parameter in self.named_parameters():
-            if name.startswith("halt_units") and name.endswith("bias"):
-                parameter.fill_(-1.0)
+            self.initialise(generator)
 
     def start(self, x_BTC: Tensor) -> State:
         """Return the input, flattened: nothing is computed before exit 1."""

@@ -69,18 +69,13 @@ class LoopedTransformerNetwork(ProgramModel):
         self.head = nn.Linear(memory, classes)
         self.halt_unit = nn.Linear(memory, 1) if halting else None
         if generator is not None:
-            self._initialise(generator)
+            self.initialise(generator)
 
     @torch.no_grad()
-    def _initialise(self, generator: Generator) -> None:
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear):
-                bound = 1.7 / layer.in_features**0.5
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.zero_()
+    def initialise(self, generator: Generator) -> None:
+        """Draw the weights as every network, and where heads look."""
+        super().initialise(generator)
         self.place_bias.normal_(generator=generator)  # heads differ in where they look from the start
-        if self.halt_unit is not None:
-            self.halt_unit.bias.fill_(-1.0)
 
     def start(self, x_BTC: Tensor) -> State:
         """Return the parts of the memory that `feedback` names, hidden_BTD and bits_BTS, blank, and then x_BTC."""

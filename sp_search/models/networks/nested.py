@@ -50,15 +50,7 @@ class NestedNetwork(ProgramModel):
         self.heads = nn.ModuleList([nn.Linear(width, answers * classes) for width in ends])
         self.halt_units = nn.ModuleList([nn.Linear(width, 1) for width in ends]) if halting else None
         if generator is not None:
-            self._initialise(generator)
-
-    @torch.no_grad()
-    def _initialise(self, generator: Generator) -> None:
-        for name, layer in self.named_modules():
-            if isinstance(layer, nn.Linear):
-                bound = 1.7 / layer.in_features**0.5
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.fill_(-1.0 if name.startswith("halt_units") else 0.0)
+            self.initialise(generator)
 
     def start(self, x_BTC: Tensor) -> State:
         """Return the input, flattened: nothing is computed before exit 1."""

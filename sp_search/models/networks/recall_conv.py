@@ -64,17 +64,7 @@ class RecallConvNetwork(ProgramModel):
         self.halt_features = nn.Linear(memory, width) if halting else None
         self.halt_unit = nn.Linear(width, 1) if halting else None
         if generator is not None:
-            self._initialise(generator)
-
-    @torch.no_grad()
-    def _initialise(self, generator: Generator) -> None:
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear):
-                bound = 1.7 / layer.in_features**0.5
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.zero_()
-        if self.halt_unit is not None:
-            self.halt_unit.bias.fill_(-1.0)
+            self.initialise(generator)
 
     def start(self, x_BTC: Tensor) -> State:
         """Return the parts of the memory that `feedback` names, hidden_BTD and bits_BTS, and then x_BTC."""
