@@ -15,7 +15,7 @@ ROWS = [
     {"levels", "pricing", "strict", "units"},
     {"yaml_strict", "program", "halting", "cutting"},
     {"compute", "settings_file"},
-    {"tasks", "models", "priors", "schedulers", "selection"},
+    {"tasks", "models", "priors", "schedulers", "oracles", "selection"},
     {"assembly", "adapt"},
     {"train", "exact"},
     {"audits", "risk"},
@@ -35,14 +35,14 @@ ROWS = [
 ROW_OF = {unit: number for number, row in enumerate(ROWS) for unit in row}
 ROOMS = {
     "ray": "tune/",
-    "optuna": "tune/search.py",
+    "optuna": "tune/proposer.py",
     "mlflow": "tracking/",
     "matplotlib": "report/",
     "mapie": "risk.py",
     "ruamel": "yaml_strict.py",
     "cyclopts": "cli.py",
 }
-PART_FAMILIES = ("tasks", "models", "priors", "schedulers", "audits")
+PART_FAMILIES = ("tasks", "models", "priors", "schedulers", "oracles", "audits")
 
 
 class Import(NamedTuple):

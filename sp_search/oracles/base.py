@@ -1,0 +1,97 @@
+"""What an oracle is: a world in which the truth about every budget is known, so that a search can be put to the test.
+
+An oracle answers for *lineages*: what training one costs at a budget, and whether it passes there. Whatever is random
+about a lineage follows from its seed, so an oracle asked twice answers alike. Any object with `levels`, `cost` and
+`passes` is one; the other protocols are what a world may know beside.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from sp_search.plugins import Plugin
+
+Config = dict[str, Any]
+
+
+class Oracle(Protocol):
+    """Levels ascending, the price of training one lineage at a budget from scratch, and whether it passes."""
+
+    @property
+    def levels(self) -> list[float]:
+        """Caps, ascending, in the units in which programs compute (FLOPs, say)."""
+        ...
+
+    def cost(self, budget: float) -> float:
+        """Return the price of training one lineage at that cap from scratch."""
+        ...
+
+    def passes(self, budget: float, seed: int) -> bool:
+        """Return whether the lineage of that seed passes at that cap."""
+        ...
+
+
+@runtime_checkable
+class InheritingOracle(Protocol):
+    """A world in which a lineage that was trained before has less to pay."""
+
+    def cost_inherited(self, budget: float, previous: float, seed: int) -> float:
+        """Return the price of bringing the lineage of that seed from the cap `previous` to `budget`."""
+        ...
+
+
+@runtime_checkable
+class MeasuredOracle(Protocol):
+    """A world in which a program has an accuracy, so that passing has to be measured and can be measured wrongly."""
+
+    def accuracy(self, budget: float, seed: int) -> float:
+        """Return the true accuracy of the lineage of that seed at that cap."""
+        ...
+
+
+@runtime_checkable
+class SpaceOracle(Protocol):
+    """A world of configurations, each with its own compute, of which few are good: budgets alone do not decide."""
+
+    @property
+    def space(self) -> dict[str, list[Any]]:
+        """Choices by name; a configuration takes one of each."""
+        ...
+
+    def compute(self, config: Config) -> float:
+        """Return what a configuration computes, in the units of `levels`."""
+        ...
+
+    def price(self, config: Config) -> float:
+        """Return what training one lineage of a configuration costs."""
+        ...
+
+    def score(self, config: Config, seed: int) -> float:
+        """Return the score of a configuration's lineage; it passes from `threshold` on."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """The score that is good enough."""
+        ...
+
+
+class OraclePart(Plugin):
+    """Base of the oracles that ship: `sp-search simulate STUDY --oracle NAME`.
+
+    A part also says the truth that a search is compared with.
+    """
+
+    def least(self) -> float | None:
+        """Return C*: the least cap at which lineages pass at a rate of one half at least, or None when no cap does.
+
+        In a world of configurations, where one is good or not: the least compute of a configuration that passes.
+        """
+        raise NotImplementedError
+
+    def pass_rate(self, budget: float) -> float:
+        """Return the share of lineages that pass at that cap (0..1)."""
+        raise NotImplementedError
+
+
+PART = OraclePart
