@@ -10,8 +10,14 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 from sp_search.plugins import Plugin
+from sp_search.records import derive_seed
 
 Config = dict[str, Any]
+
+
+def uniform(seed: int, *purpose: object) -> float:
+    """Return a number in [0, 1) that follows from a lineage's seed and what it is for."""
+    return float((derive_seed(seed, "oracle", *purpose) >> 10) / 2**53)
 
 
 class Oracle(Protocol):
@@ -79,19 +85,32 @@ class SpaceOracle(Protocol):
 class OraclePart(Plugin):
     """Base of the oracles that ship: `sp-search simulate STUDY --oracle NAME`.
 
-    A part also says the truth that a search is compared with.
+    A part is an `Oracle` that also says the truth that a search is compared with.
     """
 
-    def least(self) -> float | None:
-        """Return C*: the least cap at which lineages pass at a rate of one half at least, or None when no cap does.
+    @property
+    def levels(self) -> list[float]:
+        """Return the caps, ascending."""
+        raise NotImplementedError
 
-        In a world of configurations, where one is good or not: the least compute of a configuration that passes.
-        """
+    def cost(self, budget: float) -> float:
+        """Return the price of training one lineage at that cap from scratch."""
+        raise NotImplementedError
+
+    def passes(self, budget: float, seed: int) -> bool:
+        """Return whether the lineage of that seed passes at that cap."""
         raise NotImplementedError
 
     def pass_rate(self, budget: float) -> float:
         """Return the share of lineages that pass at that cap (0..1)."""
         raise NotImplementedError
+
+    def least(self, rate: float = 0.5) -> float | None:
+        """Return C*: the least cap at which lineages pass at that rate at least, or None when no cap does.
+
+        In a world of configurations, where one is good or not: the least compute of a configuration that passes.
+        """
+        return next((level for level in self.levels if self.pass_rate(level) >= rate), None)
 
 
 PART = OraclePart
