@@ -35,5 +35,5 @@ def trained_programs(folder: Path, *, last_visit: bool = True) -> Iterator[Train
     for row in reader.rows:
         if last_visit and row.assignment.visit < newest:
             continue
-        state = finished_state(runner, store, row.assignment, row.assignment.visit)
+        state = finished_state(runner, store, row.assignment.member, row.assignment.visit, row.assignment.lineages)
         yield Trained(row, runner.program(row.assignment, state, row.measured.lineage))

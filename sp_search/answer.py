@@ -51,7 +51,7 @@ def remeasure(
         for one in assignments
         if (one.member, one.visit) == (selection.member, selection.visit) and selection.lineage in one.lineages
     )
-    state = finished_state(runner, store, assignment, assignment.visit)
+    state = finished_state(runner, store, assignment.member, assignment.visit, assignment.lineages)
     program = runner.program(assignment, state, selection.lineage)
     distribution = study.task.distributions()[0]
     seed = derive_seed(study.seed, "remeasure", milestone)

@@ -1,53 +1,64 @@
-"""Levels as plain data and pure transitions: open one, take reports in, lose and replace, close with a verdict.
+"""Levels as plain data: what a study asks of its verdicts, a visit that is open, one that is closed, a whole search.
 
-A level is open until every lineage it was given is conclusive. *Found* needs one verified program; *failed* needs
-`lineages_to_fail` conclusive failures, so a level with fewer is given further lineages. What the machinery lost is
-issued again with the same seeds; after `max_retries` its lineages are *undecided* and the next indices take their
-place. An infrastructure failure is never evidence that a budget holds no good program.
+A visit opens a level for some lineages of every configuration, and reads them in order: *found* needs one verified
+program, and closes the level at once (what still runs is cut, unless the visit wants to hear everybody). *Failed* needs
+`lineages_to_fail` conclusive failures of every configuration. `cohorts` says who takes part, `visits` what happens.
 """
 
 from __future__ import annotations
 
-from math import ceil
 from typing import Literal
 
 from pydantic import Field
 
-from sp_search.records import (
-    Action,
-    Assignment,
-    LevelReport,
-    LevelSpace,
-    LineageReport,
-    MemberFailed,
-    MemberLost,
-    Park,
-    Population,
-    Record,
-    SetBudget,
-    Start,
-    Stop,
-    derive_seed,
-)
-
-SPARE_EXTENSIONS = 2
-"""Further lineages beyond those that a failure needs, for a level that loses some to the machinery."""
+from sp_search.records import Donor, LevelReport, LevelSpace, MemberFailed, MemberLost, Population, Proposed, Record
 
 LevelVerdict = Literal["passed", "failed", "undecided"]
+Inheritance = Literal["off", "weights", "clones"]
 
 
 class Terms(Record):
-    """What a study asks of its verdicts: milestones to climb, and how much evidence a failure needs."""
+    """What a study asks of its verdicts: milestones to climb, and how much evidence a failure needs.
+
+    Without `quorum` a level hears every trial that it began, also when its verdict is known already.
+    """
 
     seed: int
     milestones: list[float] = Field(min_length=1)
     lineages_to_fail: int = Field(5, ge=1)
     false_negative: float = Field(0.05, gt=0, lt=1)
     max_retries: int = Field(2, ge=0)
+    quorum: bool = True
+
+
+class Visit(Record):
+    """A decision: open this level, in this phase.
+
+    `evidence` is how many conclusive failures of every configuration close the visit, `fresh` how many of them have to
+    be of lineages that inherit nothing. `every`: go on after a pass, so that everybody is heard. `cheaper`: ask for
+    nothing but proposals that compute less than what passed already.
+    """
+
+    level: int
+    phase: str
+    evidence: int = Field(ge=1)
+    fresh: int = Field(0, ge=0)
+    every: bool = False
+    cheaper: bool = False
+
+
+class Cohort(Record):
+    """Lineages of one member that were trained together: their state is stored under all of their indices."""
+
+    lineages: list[int]
+    passing: list[int] = Field(default_factory=list)
 
 
 class LevelOutcome(Record):
-    """A closed visit: its verdict and aggregates. `found_level` is the least level that the cost found allows."""
+    """A closed visit: its verdict and aggregates. `found_level` is the least level that the cost found allows.
+
+    The verdict is `failed` only with the evidence that a failure needs; a visit that asked for less is `undecided`.
+    """
 
     visit: int
     level: int
@@ -59,12 +70,13 @@ class LevelOutcome(Record):
     tried: int
     passed: int
     undecided: int
+    cut: int = Field(0, description="lineages that were still running when the verdict was known")
     pass_rate_high: float = Field(description="upper bound of the pass rate at the study's false-negative rate")
-    members: dict[int, list[int]] = Field(description="lineages by member whose weights a later visit may inherit")
+    members: dict[int, Cohort] = Field(description="by member, the lineages whose weights a later visit may inherit")
     conclusive: list[tuple[int, int]] = Field(
-        description="(lineage, member) of every conclusive lineage, in index order"
+        description="(root lineage, member) of every conclusive lineage, in index order; a clone adds none"
     )
-    passing: list[tuple[int, int]] = Field(description="(lineage, member) of the verified ones, in index order")
+    passing: list[tuple[int, int]] = Field(description="(root lineage, member) of the verified ones, in index order")
     training_flops: float
 
 
@@ -73,26 +85,50 @@ class OpenMember(Record):
 
     attempt: int
     lineages: list[int]
-    init_from: int | None
+    init_from: Donor | None
     lost: int = 0
     replaced: int = 0
     done: bool = False
 
 
+class Row(Record):
+    """What is known of one lineage at the open level; `passed` None is undecided."""
+
+    member: int
+    lineage: int
+    root: int
+    fresh: bool
+    passed: bool | None
+
+
 class OpenLevel(Record):
-    """The level that is being searched now."""
+    """The visit that is being searched now. `order` lists the members that are not heard yet, as they are to be read.
+
+    Of a population of proposals, `wanted` is how many are still to be asked for, `asked` what is not answered yet.
+    """
 
     visit: int
-    level: int
-    phase: str
-    members: dict[int, OpenMember]
-    base: dict[int, list[int]] = Field(description="lineages by member that hold this visit's inheritable weights")
-    reports: list[tuple[int, int, bool | None]] = Field(
-        default_factory=list, description="(lineage, member, passed or None for undecided)"
-    )
+    plan: Visit
+    members: dict[int, OpenMember] = Field(default_factory=dict)
+    order: list[int] = Field(default_factory=list)
+    cohorts: dict[int, Cohort] = Field(default_factory=dict)
+    rows: list[Row] = Field(default_factory=list)
     cheapest: float | None = None
     training_flops: float = 0.0
     extensions: int = 0
+    wanted: int = 0
+    asked: list[int] = Field(default_factory=list)
+    proposals: dict[int, Proposed] = Field(default_factory=dict)
+
+    @property
+    def level(self) -> int:
+        """The index of its cap."""
+        return self.plan.level
+
+    @property
+    def phase(self) -> str:
+        """Where the schedule is."""
+        return self.plan.phase
 
 
 class SearchState(Record):
@@ -101,12 +137,15 @@ class SearchState(Record):
     space: LevelSpace
     population: Population
     terms: Terms
+    inherit: Inheritance = "weights"
     milestone_index: int = 0
     history: list[LevelOutcome] = Field(default_factory=list)
     open: OpenLevel | None = None
     attempts: int = 0
     lineages: dict[int, list[int]] = Field(default_factory=dict, description="the lineages that a member carries now")
     next_lineage: dict[int, int] = Field(default_factory=dict)
+    roots: dict[int, dict[int, int]] = Field(default_factory=dict, description="by member, the root of every clone")
+    next_member: int = 0
     live: list[int] = Field(default_factory=list, description="members with a trial")
     dropped: dict[int, str] = Field(default_factory=dict)
     found: dict[int, int | None] = Field(default_factory=dict, description="C* as a level, by milestone index")
@@ -152,197 +191,32 @@ def failed_below(state: SearchState) -> int:
     return -1 if found is None else found - 1
 
 
-def _with_open(state: SearchState, **update: object) -> SearchState:
+def running(state: SearchState) -> list[int]:
+    """Return the members of the open level that are not heard yet, in the order in which they are read."""
+    return [] if state.open is None else state.open.order
+
+
+def with_open(state: SearchState, **update: object) -> SearchState:
+    """Return the state with fields of its open level changed."""
     assert state.open is not None
     return state.model_copy(update={"open": state.open.model_copy(update=update)})
 
 
-def absorb(state: SearchState, event: LevelReport) -> SearchState:
-    """Take a judged report into the open level."""
+def configuration(state: SearchState, member: int) -> int:
+    """Return the first member that is configured alike: lineages of equal configurations are evidence together."""
+    return 0 if state.population.proposals else state.population.alike[member]
+
+
+def failures(state: SearchState) -> dict[int, dict[tuple[int, int], bool]]:
+    """Return by configuration the (member, root) of every conclusive failure, and whether it inherited nothing."""
     assert state.open is not None
-    level = state.open
-    done = {**level.members, event.member: level.members[event.member].model_copy(update={"done": True})}
-    costs = [cost for cost in (level.cheapest, event.cheapest_pass) if cost is not None]
-    return _with_open(
-        state,
-        members=done,
-        reports=[*level.reports, *(_outcome(event.member, report) for report in event.lineages)],
-        cheapest=min(costs, default=None),
-        training_flops=level.training_flops + event.training_flops,
-    )
-
-
-def _outcome(member: int, report: LineageReport) -> tuple[int, int, bool | None]:
-    return report.lineage, member, report.passed if report.tried else None
-
-
-def undecide(state: SearchState, member: int) -> SearchState:
-    """Record that the member's lineages at the open level could not be decided."""
-    assert state.open is not None
-    lost = [(lineage, member, None) for lineage in state.open.members[member].lineages]
-    return _with_open(state, reports=[*state.open.reports, *lost])
-
-
-def drop(state: SearchState, member: int, reason: str) -> tuple[SearchState, list[Action]]:
-    """Take a member out of the search, its open lineages being undecided already: never failed."""
-    assert state.open is not None
-    members = {**state.open.members, member: state.open.members[member].model_copy(update={"done": True})}
-    state = _with_open(state, members=members)
-    live = [other for other in state.live if other != member]
-    update = {"dropped": {**state.dropped, member: reason}, "live": live}
-    return state.model_copy(update=update), [Stop(member=member, reason=reason)]
-
-
-def abandon(state: SearchState) -> SearchState:
-    """Take what still runs at the open level as undecided."""
-    assert state.open is not None
-    for number, member in state.open.members.items():
-        state = state if member.done else undecide(state, number)
-    return state
+    failed: dict[int, dict[tuple[int, int], bool]] = {}
+    for row in state.open.rows:
+        if row.passed is False:
+            failed.setdefault(configuration(state, row.member), {})[row.member, row.root] = row.fresh
+    return failed
 
 
 def unmet(history: list[LevelOutcome]) -> str:
     """Name the end of a search that met no milestone: the largest budget failed, or it could not be decided."""
     return "exhausted" if history and history[-1].verdict == "failed" else "undecided"
-
-
-def fresh_lineages(state: SearchState, member: int) -> tuple[SearchState, list[int]]:
-    """Take the member's next lineage indices."""
-    first = state.next_lineage[member]
-    fresh = list(range(first, first + state.population.replicas))
-    return state.model_copy(update={"next_lineage": {**state.next_lineage, member: first + len(fresh)}}), fresh
-
-
-def _donor(state: SearchState, member: int, level: int) -> int | None:
-    """Return the visit whose weights a member inherits: the nearest passing level at or above, else the nearest below.
-
-    Coming down from a budget that passed reaches the least budget in more lineages than growing to it from below, so a
-    level that failed on the way up is taken up again from above, not from its own failure.
-    """
-    carried = state.lineages[member]
-    donors = [outcome for outcome in state.history if outcome.members.get(member) == carried]
-    above = [outcome for outcome in donors if outcome.level >= level and outcome.verdict == "passed"]
-    below = [outcome for outcome in donors if outcome.level <= level]
-    if above:
-        return min(above, key=lambda outcome: (outcome.level, -outcome.visit)).visit
-    return max(below, key=lambda outcome: (outcome.level, outcome.visit)).visit if below else None
-
-
-def _assignment(state: SearchState, number: int, member: OpenMember) -> Assignment:
-    assert state.open is not None
-    listed = next(entry for entry in state.population.members if entry.member == number)
-    budget = listed.budgets[state.open.level]
-    assert budget is not None
-    return Assignment(
-        member=number,
-        visit=state.open.visit,
-        level=state.open.level,
-        attempt=member.attempt,
-        milestone=state.milestone,
-        budget=budget,
-        config=listed.config,
-        lineages=member.lineages,
-        seeds=[derive_seed(state.terms.seed, number, lineage) for lineage in member.lineages],
-        init_from=member.init_from,
-    )
-
-
-def assign(
-    state: SearchState, members: dict[int, OpenMember], *, restart: bool = False
-) -> tuple[SearchState, list[Action]]:
-    """Give every member a new attempt: a Start for those without a live trial (or `restart`), else a SetBudget."""
-    assert state.open is not None
-    attempts, live = state.attempts, list(state.live)
-    numbered: dict[int, OpenMember] = {}
-    for number, member in members.items():
-        attempts += 1
-        numbered[number] = member.model_copy(update={"attempt": attempts, "done": False})
-    state = _with_open(state, members={**state.open.members, **numbered})
-    actions: list[Action] = []
-    for number, member in numbered.items():
-        assignment = _assignment(state, number, member)
-        known = number in live and not restart
-        actions.append(SetBudget(assignment=assignment) if known else Start(assignment=assignment))
-        if number not in live:
-            live.append(number)
-    return state.model_copy(update={"attempts": attempts, "live": live}), actions
-
-
-def open_level(state: SearchState, level: int, phase: str) -> tuple[SearchState, list[Action]]:
-    """Open a level for every member whose configuration fits it; the others are parked."""
-    fitting = [
-        entry.member
-        for entry in state.population.members
-        if entry.member not in state.dropped and entry.budgets[level] is not None
-    ]
-    base = {member: state.lineages[member] for member in fitting}
-    members = {
-        member: OpenMember(attempt=0, lineages=base[member], init_from=_donor(state, member, level))
-        for member in fitting
-    }
-    opened = OpenLevel(visit=len(state.history), level=level, phase=phase, members={}, base=base)
-    parked = [member for member in state.live if member not in fitting]
-    state = state.model_copy(update={"open": opened, "live": [member for member in state.live if member in fitting]})
-    state, actions = assign(state, members)
-    return state, [*(Park(member=member) for member in parked), *actions]
-
-
-def extend(state: SearchState) -> tuple[SearchState, list[Action]] | None:
-    """Give a level that neither passed nor failed further lineages, or return None when it is to be closed."""
-    assert state.open is not None
-    level = state.open
-    available = [member for member in level.members if member not in state.dropped]
-    verdict = prefix_verdict(
-        [row[2] for row in sorted(level.reports, key=lambda r: r[:2])], state.terms.lineages_to_fail
-    )
-    cohort = sum(len(lineages) for lineages in level.base.values())
-    enough = cohort and ceil(state.terms.lineages_to_fail / cohort) + SPARE_EXTENSIONS
-    if verdict != "undecided" or level.extensions >= enough or not available:
-        return None
-    further: dict[int, OpenMember] = {}
-    for member in available:
-        state, fresh = fresh_lineages(state, member)
-        further[member] = OpenMember(attempt=0, lineages=fresh, init_from=None)
-    state = _with_open(state, extensions=level.extensions + 1)
-    return assign(state, further)
-
-
-def close_level(state: SearchState) -> SearchState:
-    """Turn the open level into an outcome. Lineages are read in index order, so arrival order changes nothing."""
-    assert state.open is not None
-    level = state.open
-    rows = sorted(level.reports, key=lambda row: row[:2])
-    verdict = prefix_verdict([row[2] for row in rows], state.terms.lineages_to_fail)
-    tried = sum(row[2] is not None for row in rows)
-    passed = sum(row[2] is True for row in rows)
-    found = None
-    if verdict == "passed":
-        covering = level.level if level.cheapest is None else state.space.covering(level.cheapest)
-        found = min(level.level, covering)
-    outcome = LevelOutcome(
-        visit=level.visit,
-        level=level.level,
-        cap=state.space.caps[level.level],
-        milestone=state.milestone,
-        phase=level.phase,
-        verdict=verdict,
-        found_level=found,
-        tried=tried,
-        passed=passed,
-        undecided=len(rows) - tried,
-        pass_rate_high=pass_rate_bound(passed, tried, state.terms.false_negative),
-        members=level.base,
-        conclusive=[row[:2] for row in rows if row[2] is not None],
-        passing=[row[:2] for row in rows if row[2]],
-        training_flops=level.training_flops,
-    )
-    return state.model_copy(update={"history": [*state.history, outcome], "open": None})
-
-
-def reissue(state: SearchState) -> tuple[SearchState, list[Action]]:
-    """After a restore no trial is alive: start again what was running, under new attempts, with the same seeds."""
-    state = state.model_copy(update={"live": []})
-    if state.open is None:
-        return state, []
-    running = {number: member for number, member in state.open.members.items() if not member.done}
-    return assign(state, running, restart=True)

@@ -7,6 +7,8 @@ house: it imports nothing of sp_search.
 from __future__ import annotations
 
 import hashlib
+import json
+from functools import cached_property
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
@@ -62,10 +64,16 @@ class LevelSpace(Record):
     measure: Measure
     axis: str
     caps: list[float] = Field(min_length=1)
+    controls: list[dict[str, float]] = Field(
+        default_factory=list, description="where levels differ by a control, its value at every level, strict first"
+    )
 
     @model_validator(mode="after")
     def _ascending(self) -> LevelSpace:
-        if any(low >= high for low, high in zip(self.caps, self.caps[1:], strict=False)):
+        if self.controls:
+            if len(self.controls) != len(self.caps) or len(set(self.caps)) > 1:
+                raise ValueError(f"levels of a control share one cap and have a value each, got {self.caps}")
+        elif any(low >= high for low, high in zip(self.caps, self.caps[1:], strict=False)):
             raise ValueError(f"caps must ascend strictly, got {self.caps}")
         return self
 
@@ -91,10 +99,40 @@ class Member(Record):
 
 
 class Population(Record):
-    """The members that a study lists, and how many seeds (replicas) of each train together."""
+    """The members that a study lists, and how many seeds (replicas) of each train together.
 
-    members: list[Member] = Field(min_length=1)
+    A population without listed members has `proposals` of them at every visit, which a `Proposer` chooses.
+    """
+
+    members: list[Member]
     replicas: int = Field(ge=1)
+    proposals: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _listed_or_proposed(self) -> Population:
+        if bool(self.members) == bool(self.proposals):
+            raise ValueError(f"members are listed or proposed, got {len(self.members)} and {self.proposals}")
+        if any(entry.member != index for index, entry in enumerate(self.members)):
+            raise ValueError(f"members are numbered 0, 1, ..., got {[entry.member for entry in self.members]}")
+        return self
+
+    @cached_property
+    def alike(self) -> list[int]:
+        """For every member the first one that is configured alike."""
+        first: dict[str, int] = {}
+        return [first.setdefault(json.dumps(one.config, sort_keys=True), one.member) for one in self.members]
+
+
+class Donor(Record):
+    """Whose weights the lineages of an assignment inherit.
+
+    `visit` and `lineages` name the state as it was stored; `sources` says for each lineage of the assignment which of
+    them it takes. A lineage that takes another one's is a clone of it.
+    """
+
+    visit: int
+    lineages: list[int]
+    sources: list[int]
 
 
 class Assignment(Record):
@@ -102,7 +140,7 @@ class Assignment(Record):
 
     `visit` counts the levels that the search has opened, so a second visit of one level draws fresh verification data.
     `attempt` counts the assignments of the study: a report that carries an older attempt of its member is stale.
-    `init_from` names the visit whose weights the lineages inherit; None starts from fresh weights.
+    `init_from` None starts from fresh weights. `controls` are numbers that the prior is given beside the budget.
     """
 
     member: int
@@ -114,7 +152,8 @@ class Assignment(Record):
     config: dict[str, Any]
     lineages: list[int] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
-    init_from: int | None = None
+    init_from: Donor | None = None
+    controls: dict[str, float] = Field(default_factory=dict)
 
 
 class Count(Record):
@@ -184,7 +223,8 @@ class Measured(Record):
 class LineageReport(Record):
     """A lineage at a level after judging: `passed` means verified good enough within the cap.
 
-    `look` numbers the verification test that it took part in (0: none was needed).
+    `look` numbers the verification test that it took part in (0: none was needed). `shortfall` is by how much it missed
+    the milestone, where that was measured (0 or less when it passed).
     """
 
     lineage: int
@@ -192,6 +232,7 @@ class LineageReport(Record):
     tried: bool
     passed: bool
     look: int = 0
+    shortfall: float | None = None
     mean_compute: Interval | None = None
     max_compute: float | None = None
 
@@ -235,6 +276,26 @@ class MemberFailed(Record):
     training_flops: float = Field(0.0, ge=0)
 
 
+class Parked(Record):
+    """Event: a trial that was cut before its level was measured has given up; what it had trained is paid."""
+
+    event: Literal["parked"] = "parked"
+    member: int
+    attempt: int
+    training_flops: float = Field(ge=0)
+    verification_flops: float = Field(0.0, ge=0)
+
+
+class Proposed(Record):
+    """Event: a proposer's configuration for a member of a visit, and its budget (None: nothing fits)."""
+
+    event: Literal["proposed"] = "proposed"
+    member: int
+    visit: int
+    config: dict[str, Any] = Field(default_factory=dict)
+    budget: Budget | None = None
+
+
 class Restored(Record):
     """Event: a driver took the study up again; live members must be re-issued."""
 
@@ -253,7 +314,7 @@ class LimitReached(Record):
 
 
 SearchEvent = Annotated[
-    Capacity | Measured | LevelReport | MemberLost | MemberFailed | Restored | LimitReached,
+    Capacity | Measured | LevelReport | MemberLost | MemberFailed | Parked | Proposed | Restored | LimitReached,
     Field(discriminator="event"),
 ]
 EVENT: TypeAdapter[SearchEvent] = TypeAdapter(SearchEvent)
@@ -273,8 +334,22 @@ class SetBudget(Record):
     assignment: Assignment
 
 
+class Propose(Record):
+    """Action: a configuration is wanted for a new member, of a price up to the level's cap; `Proposed` answers."""
+
+    action: Literal["propose"] = "propose"
+    member: int
+    visit: int
+    level: int
+    cap: float
+    milestone: float
+
+
 class Park(Record):
-    """Action: keep a member's checkpoint and run it no further for now."""
+    """Action: keep a member's checkpoint and run it no further for now.
+
+    A trial that is busy is cut at its next slice, and answers with `Parked`. `SetBudget` to a busy trial says the same.
+    """
 
     action: Literal["park"] = "park"
     member: int
@@ -295,7 +370,7 @@ class Finish(Record):
     reason: str
 
 
-Action = Annotated[Start | SetBudget | Park | Stop | Finish, Field(discriminator="action")]
+Action = Annotated[Start | SetBudget | Propose | Park | Stop | Finish, Field(discriminator="action")]
 
 
 class Selection(Record):
@@ -334,6 +409,30 @@ class RunnerState(BaseModel):
 
     arrays: dict[str, Any] = Field(default_factory=dict)
     meta: dict[str, Any] = Field(default_factory=dict)
+
+
+class Proposer(Protocol):
+    """Chooses the configurations of a population without listed members. Its answers enter a search only as events.
+
+    It hears of everything in the ledger's order, at a replay too, so it can be rebuilt from the ledger alone: whatever
+    it hears twice changes nothing.
+    """
+
+    def propose(self, request: Propose) -> Proposed:
+        """Choose a configuration that fits the request's cap."""
+        ...
+
+    def accepted(self, proposed: Proposed) -> None:
+        """Hear of a proposal that entered the search: this one's own, or at a replay one of the ledger."""
+        ...
+
+    def judged(self, report: LevelReport) -> None:
+        """Hear what came of a proposal."""
+        ...
+
+    def ended(self, member: int, reason: str) -> None:
+        """Hear that a proposal came to nothing: cut (infeasible, never a cheap success), lost or failed."""
+        ...
 
 
 class LevelRunner(Protocol):

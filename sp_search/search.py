@@ -2,8 +2,8 @@
 
 An event from outside and everything that follows from it (judged reports, closed levels, actions) are one ledger line,
 so a kill leaves either all of it or nothing. `replay` feeds the recorded events to a fresh search and arrives at the
-same state. Members' measurements are held until their level is complete and judged in member order: neither a verdict
-nor the alpha that it spends depends on the order of arrival.
+same state. Listed members' measurements are held until those before them in their level's order are judged: neither a
+verdict nor the alpha that it spends depends on the order of arrival. Proposals are judged as they come.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from math import floor
 from typing import Any
 
 from sp_search.errors import StorageError
-from sp_search.levels import LevelOutcome, SearchState, Terms
+from sp_search.levels import LevelOutcome, SearchState, Terms, running
 from sp_search.records import (
     EVENT,
     Action,
@@ -26,11 +26,17 @@ from sp_search.records import (
     MemberFailed,
     MemberLost,
     Minimum,
+    Park,
+    Parked,
     Population,
+    Propose,
+    Proposed,
+    Proposer,
     SearchEvent,
     Selection,
     SetBudget,
     Start,
+    Stop,
 )
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.selection import cheapest, cost_bound, judge
@@ -47,6 +53,7 @@ class Search:
         candidates: every verified program, with what was measured of it, by milestone.
         spent: search FLOPs by use (`training`, `verification`).
         failures: number of failures of the machinery and of members, by kind.
+        cut: by attempt, the assignments that were cut and have not said yet what they spent.
     """
 
     def __init__(
@@ -57,8 +64,15 @@ class Search:
         terms: Terms,
         confidence: float,
         append: Append | None = None,
+        proposer: Proposer | None = None,
     ) -> None:
-        """Begin a search that writes its lines through `append` (None keeps no ledger)."""
+        """Begin a search that writes its lines through `append` (None keeps no ledger).
+
+        Raises:
+            ValueError: the population has proposals, and nobody makes them.
+        """
+        if bool(population.proposals) != (proposer is not None):
+            raise ValueError(f"a population with {population.proposals} proposals a visit, and proposer {proposer}")
         self.scheduler = scheduler
         self.confidence = confidence
         self.append = append
@@ -68,11 +82,28 @@ class Search:
         self.candidates: list[tuple[Selection, LineageMeasurement]] = []
         self.spent = {"training": 0.0, "verification": 0.0}
         self.failures: dict[str, int] = {}
+        self.cut: dict[int, Assignment] = {}
+        self._proposer = proposer
         self._held: dict[int, Measured] = {}
+        self._busy: set[int] = set()
 
     def feed(self, event: SearchEvent) -> list[Action]:
         """Take an event in and return what is to be done now. A stale event changes nothing and is not recorded."""
+        actions = self._take(event)
+        if self._proposer is None:
+            return actions
+        asked = [action for action in actions if isinstance(action, Propose)]
+        actions = [action for action in actions if not isinstance(action, Propose)]
+        for request in asked:
+            actions += self.feed(self._proposer.propose(request))
+        return actions
+
+    def _take(self, event: SearchEvent) -> list[Action]:
+        if isinstance(event, Measured | MemberFailed) and event.attempt in self.cut:
+            event = _parked(event)  # it came to its end before it heard that it was cut
         if isinstance(event, Measured | MemberLost | MemberFailed) and not self._current(event):
+            return []
+        if isinstance(event, Parked) and event.attempt not in self.cut:
             return []
         closed_before = len(self.state.history)
         judged, actions = self._consume(event)
@@ -98,7 +129,7 @@ class Search:
         for entry in entries:
             if "event" not in entry:
                 continue
-            actions = self.feed(EVENT.validate_python(entry["event"]))
+            actions = self._take(EVENT.validate_python(entry["event"]))
             if [action.model_dump(mode="json") for action in actions] != entry["actions"]:
                 raise StorageError(
                     f"ledger line {entry['seq'] + 1} leads to other actions than it records: it was written by another "
@@ -108,11 +139,9 @@ class Search:
 
     def live_assignments(self) -> list[Assignment]:
         """Return the assignments that are running now, by member."""
-        level = self.state.open
-        if level is None or self.state.finished is not None:
+        if self.state.finished is not None:
             return []
-        running = [number for number, member in level.members.items() if not member.done and number not in self._held]
-        return [self.assignments[number] for number in sorted(running)]
+        return [self.assignments[number] for number in sorted(running(self.state)) if number not in self._held]
 
     def selection(self, milestone: float) -> tuple[Selection, LineageMeasurement] | None:
         """Return the verified program of `milestone` that computes least, or None."""
@@ -123,8 +152,7 @@ class Search:
         return [outcome for outcome in self.state.history if outcome.milestone == milestone]
 
     def _current(self, event: Measured | MemberLost | MemberFailed) -> bool:
-        assignment = self.assignments.get(event.member)
-        return assignment is not None and assignment.attempt == event.attempt and event.member not in self._held
+        return event.member in self._busy and self.assignments[event.member].attempt == event.attempt
 
     def _consume(self, event: SearchEvent) -> tuple[list[LevelReport], list[Action]]:
         judged: list[LevelReport] = []
@@ -132,47 +160,67 @@ class Search:
         match event:
             case Measured():
                 self._held[event.member] = event
+                self._busy.discard(event.member)
+                self.spent["training"] += event.training_flops
+                self.spent["verification"] += event.verification_flops
+            case Parked():
+                del self.cut[event.attempt]
                 self.spent["training"] += event.training_flops
                 self.spent["verification"] += event.verification_flops
             case LimitReached():
                 self.spent["training"] += event.training_flops
-                judged = self._judge_held()  # what is finished of a level that will not be completed
-                for report in judged:
-                    self._advance(report)
+                for member in [one for one in running(self.state) if one in self._held]:
+                    judged.append(self._judge(self._held.pop(member)))  # finished, of a level that will not be
+                    self._advance(judged[-1])
                 actions = self._advance(event)
             case _:
                 if isinstance(event, MemberLost | MemberFailed):
+                    self._busy.discard(event.member)
                     self.failures[event.event] = self.failures.get(event.event, 0) + 1
                 if isinstance(event, MemberFailed):
                     self.spent["training"] += event.training_flops
                 actions = self._advance(event)
-        if self._held and self._level_complete():
-            judged = self._judge_held()
-            for report in judged:
-                actions += self._advance(report)
+        while (ready := self._next_to_judge()) is not None:
+            judged.append(self._judge(self._held.pop(ready)))
+            actions += self._advance(judged[-1])
         return judged, actions
 
-    def _judge_held(self) -> list[LevelReport]:
-        judged = [self._judge(measured) for _, measured in sorted(self._held.items())]
-        self._held.clear()
-        return judged
+    def _next_to_judge(self) -> int | None:
+        """Return the next member of the level's order, if it is measured; of proposals, any that is."""
+        order = running(self.state)
+        if self._proposer is not None:
+            return next(iter(self._held), None)
+        return order[0] if order and order[0] in self._held else None
 
     def _advance(self, event: SearchEvent) -> list[Action]:
+        visit = self.state.open and self.state.open.visit
         self.state, actions = self.scheduler.advance(self.state, event)
+        if (self.state.open and self.state.open.visit) != visit:
+            self._held.clear()  # measured, but the verdict was known without it
+        self._tell(event)
         kept = []
         for action in actions:
             if isinstance(action, Start | SetBudget):
                 if action.assignment.member in self._held:
                     continue  # measured before a restore: its level is finished and is not run again
                 self.assignments[action.assignment.member] = action.assignment
+                self._busy.add(action.assignment.member)
+            elif isinstance(action, Park | Stop) and action.member in self._busy:
+                self._busy.remove(action.member)
+                self.cut[self.assignments[action.member].attempt] = self.assignments[action.member]
+            if isinstance(action, Stop) and self._proposer is not None and action.reason != "measured":
+                self._proposer.ended(action.member, action.reason)
             kept.append(action)
         return kept
 
-    def _level_complete(self) -> bool:
-        level = self.state.open
-        return level is not None and all(
-            member.done or number in self._held for number, member in level.members.items()
-        )
+    def _tell(self, event: SearchEvent) -> None:
+        """Let the proposer hear what became of its proposals."""
+        if self._proposer is None:
+            return
+        if isinstance(event, Proposed):
+            self._proposer.accepted(event)
+        elif isinstance(event, LevelReport):
+            self._proposer.judged(event)
 
     def _judge(self, measured: Measured) -> LevelReport:
         assignment = self.assignments[measured.member]
@@ -188,12 +236,24 @@ class Search:
         return report
 
 
+def _parked(event: Measured | MemberFailed) -> Parked:
+    verification = event.verification_flops if isinstance(event, Measured) else 0.0
+    return Parked(
+        member=event.member,
+        attempt=event.attempt,
+        training_flops=event.training_flops,
+        verification_flops=verification,
+    )
+
+
 def found_cap(search: Search, milestone: float) -> float | None:
     """Return the least cap that the selected program of `milestone` keeps (C := min(C, cost found)), or None."""
     best = search.selection(milestone)
     if best is None:
         return None
     space = search.state.space
+    if space.controls:
+        return cost_bound(*best, search.confidence)
     return min(best[0].budget.cap, space.caps[space.covering(cost_bound(*best, search.confidence))])
 
 

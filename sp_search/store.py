@@ -7,6 +7,7 @@ state of a visit: where only an earlier slice of it is left, the rest is run aga
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -29,8 +30,8 @@ class Store(Protocol):
         """Keep `stored` as the newest of its assignment."""
         ...
 
-    def newest(self, assignment: Assignment, visit: int) -> Stored | None:
-        """Return the newest good state of the assignment's member and lineages at `visit`, or None."""
+    def newest(self, member: int, visit: int, lineages: list[int]) -> Stored | None:
+        """Return the newest good state of a member's lineages at `visit`, or None."""
         ...
 
 
@@ -46,9 +47,9 @@ class MemoryStore:
         at = stored.assignment
         self._states[at.member, at.visit, tuple(at.lineages)] = stored
 
-    def newest(self, assignment: Assignment, visit: int) -> Stored | None:
+    def newest(self, member: int, visit: int, lineages: list[int]) -> Stored | None:
         """Return what was saved last."""
-        return self._states.get((assignment.member, visit, tuple(assignment.lineages)))
+        return self._states.get((member, visit, tuple(lineages)))
 
 
 class FolderStore:
@@ -68,46 +69,50 @@ class FolderStore:
 
         assignment, state, finished = stored
         meta = {"assignment": assignment.model_dump(mode="json"), "finished": finished, "runner": state.meta}
-        path = self._path(assignment, assignment.visit)
+        path = self._path(assignment.member, assignment.visit, assignment.lineages)
         try:
             save_checkpoint(path, RunnerState(arrays=state.arrays, meta=meta))
         except OSError as error:
             raise StorageError(f"cannot write a checkpoint to {path}: {error}. Make room, then resume") from error
 
-    def newest(self, assignment: Assignment, visit: int) -> Stored | None:
+    def newest(self, member: int, visit: int, lineages: list[int]) -> Stored | None:
         """Return the newest state whose hash is right, or None."""
         from sp_search.train.checkpoint import newest_good
 
-        written = newest_good(self._path(assignment, visit))
+        written = newest_good(self._path(member, visit, lineages))
         if written is None:
             return None
         state = RunnerState(arrays=written.arrays, meta=written.meta["runner"])
         return Stored(Assignment.model_validate(written.meta["assignment"]), state, written.meta["finished"])
 
-    def _path(self, assignment: Assignment, visit: int) -> Path:
-        lineages = f"{assignment.lineages[0]}-{assignment.lineages[-1]}"
-        return self.folder / f"member{assignment.member}" / f"visit{visit}" / f"lineages{lineages}"
+    def _path(self, member: int, visit: int, lineages: list[int]) -> Path:
+        """Return where a state lies; clones make indices with gaps, so the least and the largest name no set."""
+        name = "-".join(str(end) for end in (lineages[0], lineages[-1]))
+        if lineages != list(range(lineages[0], lineages[-1] + 1)):
+            name += "-" + hashlib.sha256(str(lineages).encode()).hexdigest()[:8]
+        return self.folder / f"member{member}" / f"visit{visit}" / f"lineages{name}"
 
 
 def begin_state(runner: LevelRunner, store: Store, assignment: Assignment) -> RunnerState:
     """Return where a trial takes up its assignment: its newest stored slice, else inherited or fresh weights."""
-    stored = store.newest(assignment, assignment.visit)
+    stored = store.newest(assignment.member, assignment.visit, assignment.lineages)
     if stored is not None:
         return stored.state
-    if assignment.init_from is None:
+    donor = assignment.init_from
+    if donor is None:
         return runner.begin(assignment, None)
-    return runner.begin(assignment, finished_state(runner, store, assignment, assignment.init_from))
+    return runner.begin(assignment, finished_state(runner, store, assignment.member, donor.visit, donor.lineages))
 
 
-def finished_state(runner: LevelRunner, store: Store, assignment: Assignment, visit: int) -> RunnerState:
-    """Return the state in which the assignment's lineages ended `visit`, running its last slices again if need be.
+def finished_state(runner: LevelRunner, store: Store, member: int, visit: int, lineages: list[int]) -> RunnerState:
+    """Return the state in which a member's lineages ended `visit`, running its last slices again if need be.
 
     Raises:
         StorageError: no good state of that visit is left.
     """
-    stored = store.newest(assignment, visit)
+    stored = store.newest(member, visit, lineages)
     if stored is None:
-        who = f"member {assignment.member} at visit {visit}"
+        who = f"member {member} at visit {visit}"
         raise StorageError(f"no good checkpoint of {who} is left: restore it from a copy, or run the study again")
     earlier, state, finished = stored
     while not finished:

@@ -13,10 +13,12 @@ from sp_search.records import (
     Action,
     Assignment,
     Capacity,
+    Finish,
     LevelRunner,
     LimitReached,
     Measured,
     MemberFailed,
+    Park,
     Restored,
     RunnerState,
     SetBudget,
@@ -79,8 +81,11 @@ def _run_level(
 
 def _carry_out(actions: list[Action], queue: deque[Assignment]) -> None:
     for action in actions:
-        if isinstance(action, Start | SetBudget):
-            queue.append(action.assignment)
-        elif isinstance(action, Stop):
-            for queued in [one for one in queue if one.member == action.member]:
-                queue.remove(queued)
+        match action:
+            case Start() | SetBudget():
+                queue.append(action.assignment)
+            case Stop() | Park():
+                for queued in [one for one in queue if one.member == action.member]:
+                    queue.remove(queued)
+            case Finish():
+                queue.clear()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from sp_search.levels import LevelOutcome
 from sp_search.report.words import PHASES, amount
-from sp_search.schedulers.base import Resolved
+from sp_search.schedulers.base import Resolved, View
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -122,16 +122,15 @@ def visits_left(search: Search) -> int | None:
     """
     state = search.state
     assert state.open is not None
-    history = search.outcomes(state.milestone)
-    passed = [outcome.found_level for outcome in history if outcome.found_level is not None]
-    if not passed:
+    view = View.of(state)
+    answer = view.least_found
+    if answer is None:
         return None
-    failed = state.found.get(state.milestone_index - 1)
-    floor = -1 if failed is None else failed - 1
     level, phase = state.open.level, state.open.phase
     for ahead in range(1, MOST_VISITS_AHEAD):
-        history = [*history, _expected(history[-1], level, phase, min(passed))]
-        decision = search.scheduler.next_visit(history, state.space, floor)
+        expected = _expected(view.history[-1], level, phase, answer)
+        view = view._replace(history=[*view.history, expected])
+        decision = search.scheduler.next_visit(view)
         if isinstance(decision, Resolved):
             return ahead
         level, phase = decision.level, decision.phase

@@ -10,9 +10,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from sp_search.levels import LevelOutcome
-from sp_search.records import LevelSpace
-from sp_search.schedulers.base import BudgetScheduler, Resolved, Visit
+from sp_search.levels import Visit
+from sp_search.schedulers.base import BudgetScheduler, Resolved, View
 
 
 class Annealing(BudgetScheduler):
@@ -27,41 +26,43 @@ class Annealing(BudgetScheduler):
     up: float = Field(2.0, gt=1, description="factor of the cap on the first way up")
     down: float = Field(0.8, gt=0, lt=1, description="factor of the cap on the way down")
     slower: float = Field(1.05, gt=1, description="factor of the cap on the second way up")
+    provisional: int = Field(2, ge=1, description="failures that are enough to go on upwards")
+    confirm: int = Field(2, ge=0, description="fresh lineages that have to fail too where a budget fails after a pass")
 
-    def next_visit(self, history: list[LevelOutcome], space: LevelSpace, floor: int) -> Visit | Resolved:
+    def next_visit(self, view: View) -> Visit | Resolved:
         """Replay the milestone's visits into a bracket and a phase, then take the phase's next step."""
-        top = len(space.caps) - 1
-        phase, low, high = 0, floor, top + 1
-        for outcome in history:
-            passed = outcome.verdict == "passed"
-            if passed:
-                assert outcome.found_level is not None
+        phase, low, high = 0, view.floor, view.top + 1
+        for outcome in view.history:
+            passed = outcome.found_level is not None
+            if outcome.found_level is not None:
                 high = min(high, outcome.found_level)
             else:
                 low = outcome.level
             if passed == (phase % 2 == 0):
-                low = floor if phase == 0 else low
+                low = view.floor if phase == 0 else low
                 phase += 1
-        if high <= top and high - low <= 1:
+        if high <= view.top and high - low <= 1:
             return Resolved(level=high)
         if phase == 0:
-            return self._first_way_up(history, space, floor)
+            return self._first_way_up(view)
         if phase % 2:
-            target = space.at_most(space.caps[high] * self._factor(phase))
+            target = view.space.at_most(view.space.caps[high] * self._factor(phase))
             level = high - 1 if target is None else target
         else:
-            level = space.at_most(space.caps[low] * self._factor(phase)) or 0
-        return Visit(level=max(low + 1, min(level, high - 1)), phase=_phase_name(phase))
+            level = view.space.at_most(view.space.caps[low] * self._factor(phase)) or 0
+        level = max(low + 1, min(level, high - 1))
+        return Visit(level=level, phase=_phase_name(phase), evidence=view.evidence, fresh=self.confirm)
 
-    def _first_way_up(self, history: list[LevelOutcome], space: LevelSpace, floor: int) -> Visit | Resolved:
-        top = len(space.caps) - 1
-        if not history:
-            return Visit(level=min(floor + 1, top), phase=_phase_name(0))
-        last = history[-1].level
-        if last == top:
-            return Resolved(level=None)
-        level = space.at_most(space.caps[last] * self.up) or 0
-        return Visit(level=min(top, max(last + 1, level)), phase=_phase_name(0))
+    def _first_way_up(self, view: View) -> Visit | Resolved:
+        level = view.floor + 1
+        if view.history:
+            last = view.history[-1]
+            if last.level == view.top and last.tried >= view.evidence:
+                return Resolved(level=None)
+            level = max(last.level + 1, view.space.at_most(view.space.caps[last.level] * self.up) or 0)
+        level = min(level, view.top)
+        evidence = view.evidence if level == view.top else min(self.provisional, view.evidence)
+        return Visit(level=level, phase=_phase_name(0), evidence=evidence)
 
     def _factor(self, phase: int) -> float:
         """Return the phase's factor: `down`, `slower`, then ever closer to 1."""

@@ -6,25 +6,20 @@ levels seen so far. What opening, losing and closing a level means is the same f
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pydantic import Field
 
+from sp_search.cohorts import replace_lineages
 from sp_search.levels import (
+    Inheritance,
     LevelOutcome,
-    OpenMember,
     SearchState,
     Terms,
-    abandon,
-    absorb,
-    assign,
-    close_level,
-    drop,
-    extend,
+    Visit,
     failed_below,
-    fresh_lineages,
     is_current,
-    open_level,
-    reissue,
-    undecide,
+    running,
     unmet,
 )
 from sp_search.plugins import Plugin
@@ -39,17 +34,63 @@ from sp_search.records import (
     MemberFailed,
     MemberLost,
     Population,
+    Proposed,
     Record,
     Restored,
     SearchEvent,
 )
+from sp_search.visits import (
+    abandon,
+    absorb,
+    answer,
+    ask,
+    assign,
+    close_level,
+    decided,
+    drop,
+    extend,
+    open_level,
+    reissue,
+    retire,
+    undecide,
+)
 
 
-class Visit(Record):
-    """A decision: open this level, in this phase."""
+class View(NamedTuple):
+    """What a scheduler decides from.
 
-    level: int
-    phase: str
+    Attributes:
+        history: the milestone's closed visits, oldest first.
+        space: the ladder.
+        floor: largest level that already failed an easier milestone (-1 if none).
+        evidence: conclusive failures of every configuration that make a failure: what a verdict needs, and at least all
+            lineages that a population trains together.
+        seed: of the study, for a schedule that draws lots.
+    """
+
+    history: list[LevelOutcome]
+    space: LevelSpace
+    floor: int
+    evidence: int
+    seed: int
+
+    @classmethod
+    def of(cls, state: SearchState) -> View:
+        """Return what is to be seen of a search between two visits."""
+        history = [outcome for outcome in state.history if outcome.milestone == state.milestone]
+        evidence = max(state.terms.lineages_to_fail, state.population.replicas)
+        return cls(history, state.space, failed_below(state), evidence, state.terms.seed)
+
+    @property
+    def top(self) -> int:
+        """The largest level."""
+        return len(self.space.caps) - 1
+
+    @property
+    def least_found(self) -> int | None:
+        """The least level that a verified program keeps, or None."""
+        found = [outcome.found_level for outcome in self.history if outcome.found_level is not None]
+        return min(found, default=None)
 
 
 class Resolved(Record):
@@ -77,27 +118,18 @@ class BudgetScheduler(Plugin):
         8, ge=1, description="rollouts of a program under a mean budget; rollouts, or exits at most, along axis width"
     )
 
-    def next_visit(self, history: list[LevelOutcome], space: LevelSpace, floor: int) -> Visit | Resolved:
-        """Decide from the closed visits of one milestone.
+    inherit: Inheritance = Field(
+        "weights",
+        description="what a lineage takes to its next level: nothing, its weights, or those of a lineage that passed",
+    )
 
-        Args:
-            history: the milestone's closed visits, oldest first.
-            space: the ladder.
-            floor: largest level that already failed an easier milestone (-1 if none).
-        """
+    def next_visit(self, view: View) -> Visit | Resolved:
+        """Decide from the closed visits of one milestone."""
         raise NotImplementedError
 
     def initial(self, space: LevelSpace, population: Population, terms: Terms) -> SearchState:
         """Return the state before the first event; the search opens its first level at `Capacity`."""
-        replicas = list(range(population.replicas))
-        members = [member.member for member in population.members]
-        return SearchState(
-            space=space,
-            population=population,
-            terms=terms,
-            lineages=dict.fromkeys(members, replicas),
-            next_lineage=dict.fromkeys(members, population.replicas),
-        )
+        return SearchState(space=space, population=population, terms=terms, inherit=self.inherit)
 
     def advance(self, state: SearchState, event: SearchEvent) -> tuple[SearchState, list[Action]]:
         """Return the state after `event` and what the driver is to do now. Pure: same history, same answer."""
@@ -108,19 +140,19 @@ class BudgetScheduler(Plugin):
                 state = state.model_copy(update={"slots": event.slots})
                 return self._settle(state) if state.open is None else (state, [])
             case LevelReport():
-                return self._settle(absorb(state, event)) if is_current(state, event) else (state, [])
+                return self._heard(*absorb_and_retire(state, event)) if is_current(state, event) else (state, [])
             case MemberLost():
                 return self._lost(state, event) if is_current(state, event) else (state, [])
             case MemberFailed():
                 if not is_current(state, event):
                     return state, []
-                state, actions = drop(undecide(state, event.member), event.member, event.reason)
-                state, more = self._settle(state)
-                return state, actions + more
+                return self._heard(*drop(undecide(state, event.member), event.member, event.reason))
+            case Proposed():
+                return self._heard(*answer(state, event))
             case Restored():
                 return reissue(state)
             case LimitReached():
-                state = state if state.open is None else close_level(abandon(state))
+                state = state if state.open is None else close_level(abandon(state))[0]
                 return state.model_copy(update={"finished": event.limit}), [Finish(reason=event.limit)]
             case _:
                 raise ValueError(f"a scheduler takes no {type(event).__name__} event: the search judges it first")
@@ -134,48 +166,56 @@ class BudgetScheduler(Plugin):
             return assign(state, {event.member: retried}, restart=True)
         state = undecide(state, event.member)
         if member.replaced:
-            state, actions = drop(state, event.member, f"lost {2 * (member.lost + 1)} times: {event.reason}")
-            state, more = self._settle(state)
-            return state, actions + more
-        state, fresh = fresh_lineages(state, event.member)
-        replacement = OpenMember(attempt=0, lineages=fresh, init_from=None, replaced=1)
-        assert state.open is not None
-        base = {**state.open.base, event.member: fresh}
-        state = state.model_copy(
-            update={
-                "open": state.open.model_copy(update={"base": base}),
-                "lineages": {**state.lineages, event.member: fresh},
-            }
-        )
+            return self._heard(*drop(state, event.member, f"lost {2 * (member.lost + 1)} times: {event.reason}"))
+        state, replacement = replace_lineages(state, event.member)
         return assign(state, {event.member: replacement}, restart=True)
 
+    def _heard(self, state: SearchState, actions: list[Action]) -> tuple[SearchState, list[Action]]:
+        """Go on after something was heard: whatever follows from it comes behind `actions`."""
+        state, more = self._settle(state)
+        return state, actions + more
+
     def _settle(self, state: SearchState) -> tuple[SearchState, list[Action]]:
-        """Close the open level when all is in, and open the next one until something runs or the search is over."""
+        """Close the open level when its verdict is known, and open the next one until something runs or all is over."""
         actions: list[Action] = []
         while state.finished is None:
             if state.open is not None:
-                if any(not member.done for member in state.open.members.values()):
-                    return state, actions
-                extended = extend(state)
-                if extended is not None:
-                    return extended[0], actions + extended[1]
-                state = close_level(state)
-            if not [member for member in state.lineages if member not in state.dropped]:
+                if not decided(state):
+                    state, more = self._more(state)
+                    actions += more
+                    if running(state) or (state.open is not None and state.open.asked):
+                        return state, actions
+                state, more = close_level(state)
+                actions += more
+            if state.population.members and len(state.dropped) == len(state.population.members):
                 return state.model_copy(update={"finished": "no_members"}), [*actions, Finish(reason="no_members")]
             state, more = self._decide(state)
             actions += more
         return state, actions
 
+    def _more(self, state: SearchState) -> tuple[SearchState, list[Action]]:
+        """Ask for further proposals, or give a level that everybody has answered the evidence that it lacks."""
+        if state.population.proposals:
+            return ask(state)
+        extended = None if running(state) else extend(state)
+        return (state, []) if extended is None else extended
+
     def _decide(self, state: SearchState) -> tuple[SearchState, list[Action]]:
-        history = [outcome for outcome in state.history if outcome.milestone == state.milestone]
-        decision = self.next_visit(history, state.space, failed_below(state))
+        view = View.of(state)
+        decision = self.next_visit(view)
         if isinstance(decision, Visit):
-            return open_level(state, decision.level, decision.phase)
+            return open_level(state, decision)
         state = state.model_copy(update={"found": {**state.found, state.milestone_index: decision.level}})
         if decision.level is None or state.milestone_index + 1 == len(state.terms.milestones):
-            reason = "resolved" if decision.level is not None else unmet(history)
+            reason = "resolved" if decision.level is not None else unmet(view.history)
             return state.model_copy(update={"finished": reason}), [Finish(reason=reason)]
         return state.model_copy(update={"milestone_index": state.milestone_index + 1}), []
+
+
+def absorb_and_retire(state: SearchState, event: LevelReport) -> tuple[SearchState, list[Action]]:
+    """Take a report in; a proposal's trial is over with it."""
+    state = absorb(state, event)
+    return retire(state, event.member) if state.population.proposals else (state, [])
 
 
 PART = BudgetScheduler

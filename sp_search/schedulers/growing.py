@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sp_search.levels import LevelOutcome
-from sp_search.records import LevelSpace
-from sp_search.schedulers.base import BudgetScheduler, Resolved, Visit
+from sp_search.levels import Visit
+from sp_search.schedulers.base import BudgetScheduler, Resolved, View
 
 
 class Growing(BudgetScheduler):
@@ -19,17 +18,17 @@ class Growing(BudgetScheduler):
     stride: int = Field(1, ge=1, description="levels climbed at a time")
     descend: bool = Field(False, description="come down again from the first level that passes")
 
-    def next_visit(self, history: list[LevelOutcome], space: LevelSpace, floor: int) -> Visit | Resolved:
+    def next_visit(self, view: View) -> Visit | Resolved:
         """Climb by `stride` to the first verified level; it, or the way down from it, settles the milestone."""
+        history, evidence = view.history, view.evidence
         if not history:
-            return Visit(level=min(floor + 1, len(space.caps) - 1), phase="growing")
-        last = history[-1]
-        passed = [outcome.found_level for outcome in history if outcome.found_level is not None]
-        if passed:
-            least, below_failed = min(passed), last.phase == "descending" and last.verdict != "passed"
-            if not self.descend or below_failed or least - 1 <= floor:
+            return Visit(level=min(view.floor + 1, view.top), phase="growing", evidence=evidence)
+        last, least = history[-1], view.least_found
+        if least is not None:
+            below_failed = last.phase == "descending" and last.verdict != "passed"
+            if not self.descend or below_failed or least - 1 <= view.floor:
                 return Resolved(level=least)
-            return Visit(level=least - 1, phase="descending")
-        if last.level == len(space.caps) - 1:
+            return Visit(level=least - 1, phase="descending", evidence=evidence)
+        if last.level == view.top:
             return Resolved(level=None)
-        return Visit(level=min(last.level + self.stride, len(space.caps) - 1), phase="growing")
+        return Visit(level=min(last.level + self.stride, view.top), phase="growing", evidence=evidence)

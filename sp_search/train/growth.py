@@ -47,6 +47,7 @@ def inherit(
     layout: Layout,
     fresh: Population,
     lineages: list[int],
+    sources: list[int],
     inherited: RunnerState,
     units: UnitLayout | None,
     settings: TrainSettings,
@@ -57,7 +58,8 @@ def inherit(
     Args:
         layout: of the new network.
         fresh: its freshly drawn weights.
-        lineages: of the rows; those that `inherited` does not know stay fresh.
+        lineages: of the rows.
+        sources: for each of them, the lineage whose weights it takes; one that `inherited` does not know stays fresh.
         inherited: where the lineages ended.
         units: how a width lies inside another; None: parameters are taken along where their shape is the same.
         settings: how it grows and shrinks.
@@ -70,10 +72,10 @@ def inherit(
     arrays = {key: array.clone() for key, array in fresh.arrays().items()}
     old = {key: layout_before.split(inherited.arrays[key]) for key in arrays}
     new = {key: layout.split(array) for key, array in arrays.items()}
-    for row, lineage in enumerate(lineages):
-        if lineage not in before:
+    for row, (lineage, source) in enumerate(zip(lineages, sources, strict=True)):
+        if source not in before:
             continue
-        had = {key: {name: part[before.index(lineage)] for name, part in parts.items()} for key, parts in old.items()}
+        had = {key: {name: part[before.index(source)] for name, part in parts.items()} for key, parts in old.items()}
         drawn = {name: part[row] for name, part in new["weights_RP"].items()}
         generator = generator_of(lineage)
         origins = origins_of(units or {}, had["weights_RP"], drawn, settings, generator)

@@ -140,6 +140,7 @@ class Job:
         budget = self.assignment.budget
         known: dict[str, Any] = {"progress": self.progress(step), "cap": budget.cap if budget.kind == "mean" else None}
         known["cost_N"] = self.cost_N()
+        known |= self.assignment.controls
 
         def replica_loss(
             model: ProgramModel,

@@ -170,8 +170,8 @@ class NeuralRunner:
             return Generator().manual_seed(job.seed(lineage, "growth"))
 
         units = job.spec.unit_layout(self.task.shape(), job.exits, halting=job.prior.uses_halting())
-        lineages = job.assignment.lineages
-        return inherit(job.layout, fresh, lineages, inherited, units, job.settings, generator_of)
+        lineages, sources = job.assignment.lineages, _sources(job.assignment)
+        return inherit(job.layout, fresh, lineages, sources, inherited, units, job.settings, generator_of)
 
     def _remembered(self, assignment: Assignment, inherited: RunnerState | None) -> dict[str, list[float]]:
         """Return what the prior remembers of each lineage; an inherited lineage goes on from what it had."""
@@ -180,9 +180,9 @@ class NeuralRunner:
         }
         for name, values in found.items():
             before = {} if inherited is None else inherited.meta.get("remembered", {})
-            for row, lineage in enumerate(assignment.lineages):
-                if inherited is not None and name in before and lineage in inherited.meta["lineages"]:
-                    values[row] = before[name][inherited.meta["lineages"].index(lineage)]
+            for row, source in enumerate(_sources(assignment)):
+                if inherited is not None and name in before and source in inherited.meta["lineages"]:
+                    values[row] = before[name][inherited.meta["lineages"].index(source)]
         return found
 
     def _look(self, job: Job, meta: dict[str, Any], stored: Population) -> float:
@@ -218,6 +218,11 @@ class NeuralRunner:
             training_flops=state.meta["training_flops"],
             verification_flops=spent,
         )
+
+
+def _sources(assignment: Assignment) -> list[int]:
+    """Return whose weights each lineage takes: another's where it is a clone."""
+    return assignment.lineages if assignment.init_from is None else assignment.init_from.sources
 
 
 def _live(meta: dict[str, Any]) -> list[int]:

@@ -13,6 +13,8 @@ ROWS = [
     {"records", "errors"},
     {"plugins"},
     {"levels", "pricing", "strict", "units"},
+    {"cohorts"},
+    {"visits"},
     {"yaml_strict", "program", "halting", "cutting"},
     {"compute", "settings_file"},
     {"tasks", "models", "priors", "schedulers", "oracles", "selection"},

@@ -58,6 +58,7 @@ def moved(before: ProgramModel, after: ProgramModel, part: ModelSpec, **fields: 
         layout,
         Population.fresh(flatten(after)[None]),
         [4],
+        [4],
         state_of(before),
         part.unit_layout(SHAPE, after.exits, halting=True),
         TrainSettings(**fields),
