@@ -25,8 +25,8 @@ class LineageOracle(OraclePart):
     def cost_inherited(self, budget: float, previous: float, seed: int) -> float:
         """Return the price of bringing a lineage from `previous` to `budget`.
 
-        What a pass at the lower cap has paid counts towards the higher one, and nothing is paid on the way down; a
-        lineage that fails costs its level in full, as from scratch.
+        What was trained at the lower cap counts towards the higher one, and nothing is paid on the way down; a lineage
+        that fails there costs its level in full, as from scratch.
         """
         full = self.cost(budget)
         return max(0.0, full - self.cost(previous)) if self.passes(budget, seed) else full

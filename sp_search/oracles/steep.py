@@ -14,7 +14,7 @@ from sp_search.oracles.ladder import Ladder, reaches
 
 
 class Steep(Ladder):
-    """Pass rate 0 below `onset` and `rate` from there on; C* is the first level at or above `onset`.
+    """Pass rate 0 below `onset` and `rate` from there on; if that is .5 or more, C* is the first level from `onset` on.
 
     With `kept` this is the stated model of inheritance: moving a passing lineage from a to b > a costs b - a, a fail
     costs its full level, success is drawn once for each lineage.

