@@ -14,6 +14,8 @@ from sp_search.plugins import discover
 from sp_search.records import derive_seed
 from sp_search.schedulers.annealing import Annealing
 from sp_search.schedulers.base import BudgetScheduler
+from sp_search.schedulers.fixed import Fixed
+from sp_search.schedulers.oblivious import Oblivious
 from sp_search.schedulers.rollout_growth import RolloutGrowth
 
 SCHEDULERS = sorted(discover("schedulers"))
@@ -88,7 +90,23 @@ def test_growth_by_strides_that_descends_still_finds_the_least_level(least: int,
 @pytest.mark.parametrize("kind", SCHEDULERS)
 @given(least=st.integers(1, 40), top=st.integers(1, 40))
 @settings(max_examples=60, deadline=None)
-def test_every_scheduler_finds_the_least_level_of_a_sure_threshold(kind: str, least: int, top: int) -> None:
+def test_every_scheduler_finds_a_level_of_a_sure_threshold_and_says_how_far_the_least_may_lie_below(
+    kind: str, least: int, top: int
+) -> None:
+    result = simulate(scheduler(kind), Threshold(least, top), workers=3, seed=0)
+    if least > top:
+        assert result.found_budget is None
+    else:
+        assert (result.minimum.low or 0) <= least <= (result.found_budget or 0) <= top
+        assert result.minimum.high == result.found_budget
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SCHEDULERS if not isinstance(scheduler(kind), Fixed | Oblivious)])
+@given(least=st.integers(1, 40), top=st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_every_scheduler_that_goes_by_what_failed_finds_the_least_level_of_a_sure_threshold(
+    kind: str, least: int, top: int
+) -> None:
     result = simulate(scheduler(kind), Threshold(least, top), workers=3, seed=0)
     assert result.found_budget == (least if least <= top else None)
 
