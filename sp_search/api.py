@@ -126,7 +126,7 @@ def status(folder: str | Path) -> dict[str, Any]:
         return _arms_status(Path(folder))
     entries = read_ledger(Path(folder))
     study = recorded_study(entries, Path(folder))
-    search = search_of(study, plan_study(study), None)
+    search = search_of(study, plan_study(study, begun=True), None)
     search.replay(entries)
     state = search.state
     return {

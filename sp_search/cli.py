@@ -161,10 +161,13 @@ def _planned(asked: Study) -> Answer:
 
     planned = api.plan(asked)
     total = sum(row.training_flops or 0.0 for row in planned.rows)
+    members = planned.population.proposals or len(planned.population.members)
     rows = [
         (
-            str(row.member),
-            overridden(asked.population.members[row.member]) or "as the study's",
+            "-" if row.member is None else str(row.member),
+            "any proposal"
+            if row.member is None
+            else overridden(asked.population.members[row.member]) or "as the study's",
             f"{row.cap:g}",
             "-" if row.axis_value is None else str(row.axis_value),
             "-" if row.max_flops_per_example is None else flops(row.max_flops_per_example),
@@ -184,7 +187,7 @@ def _planned(asked: Study) -> Answer:
     text = [
         f"{asked.name}: {space.kind} budgets in {space.measure} over {space.axis}, milestones {asked.milestones}",
         *table([header, *rows]),
-        f"{len(space.caps)} levels x {len(asked.population.members)} members x {asked.population.replicas} lineages; "
+        f"{len(space.caps)} levels x {members} members x {asked.population.replicas} lineages; "
         f"every level once costs {flops(total)} of training at most, and a search visits few of them",
     ]
     payload = {

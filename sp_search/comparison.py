@@ -34,7 +34,8 @@ class Effort(NamedTuple):
         """Return the effort that a study asks for."""
         members = study.member_parts()
         steps = tuple(sorted({study.train_settings(member).steps for member in members}))
-        return cls(len(members), study.population.replicas, steps, study.limits.search_flops)
+        configurations = len(members) if study.search is None else study.search.members
+        return cls(configurations, study.population.replicas, steps, study.limits.search_flops)
 
 
 def arm_folder(folder: Path, arm: Arm) -> Path:

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sp_search.plan import Plan
+from sp_search.assembly import parts_of
+from sp_search.plan import training_flops
+from sp_search.records import Assignment
 from sp_search.search import Search
 from sp_search.study import Study
 
@@ -43,16 +45,17 @@ def session_seconds(entries: list[dict[str, Any]]) -> float:
     return total
 
 
-def repeated_flops(study: Study, plan: Plan, entries: list[dict[str, Any]]) -> float:
+def repeated_flops(study: Study, entries: list[dict[str, Any]]) -> float:
     """Return an upper bound of the training paid twice: one slice for every trial that was lost or restored."""
-    per_level = {(row.member, row.level): row.training_flops or 0.0 for row in plan.rows}
     repeated = 0.0
     for entry in entries:
         if entry.get("event", {}).get("event") not in ("restored", "member_lost"):
             continue
         for action in entry["actions"]:
             if "assignment" in action:
-                at = action["assignment"]
-                settings = study.train_settings(study.member_parts()[at["member"]])
-                repeated += per_level[at["member"], at["level"]] * min(1.0, settings.evaluate_every / settings.steps)
+                at = Assignment.model_validate(action["assignment"])
+                own = parts_of(study.model, study.prior, at.config)
+                settings = study.train_settings(own)
+                level = training_flops(study, own, at.budget.axis) * len(at.lineages)
+                repeated += level * min(1.0, settings.evaluate_every / settings.steps)
     return repeated

@@ -5,6 +5,7 @@ Everything but `build_runner` is arithmetic without torch, so that `plan` answer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,7 +14,7 @@ from sp_search.assembly import Parts
 from sp_search.errors import StudyError
 from sp_search.levels import Terms
 from sp_search.models.base import ModelSpec
-from sp_search.pricing import cumulative_flops
+from sp_search.proposals import ProposalSpace, flops_of
 from sp_search.records import Budget, LevelRunner, LevelSpace, Member, Population
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.train.settings import (
@@ -22,15 +23,20 @@ from sp_search.train.settings import (
     LOSS_FLOPS_PER_LOGIT,
     OPTIMISER_FLOPS_PER_PARAMETER,
 )
+from sp_search.warm_start import Tried, tried_before
 
 if TYPE_CHECKING:
+    from sp_search.sections import SearchSettings
     from sp_search.study import Study
 
 
 class PlannedLevel(NamedTuple):
-    """One member at one level: what a program may spend there, and what training it can cost at most."""
+    """One member at one level: what a program may spend there, and what training it can cost at most.
 
-    member: int
+    Proposals have one row for a level (member None), with the dearest that can be proposed there.
+    """
+
+    member: int | None
     level: int
     cap: float
     axis_value: int | None
@@ -39,20 +45,30 @@ class PlannedLevel(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A study before it runs: its ladder, its members, its evidence rule, and a price for every level."""
+    """A study before it runs: its ladder, its members, its evidence rule, and a price for every level.
+
+    `earlier` is what the studies tried that a search begins with.
+    """
 
     space: LevelSpace
     population: Population
     terms: Terms
     rows: list[PlannedLevel]
+    earlier: Sequence[Tried] = ()
 
 
-def plan_study(study: Study) -> Plan:
+def plan_study(study: Study, *, begun: bool = False) -> Plan:
     """Return the ladder, members and prices of `study`.
 
+    Args:
+        study: what is asked.
+        begun: its ledger holds already what earlier studies tried; their folders may be gone.
+
     Raises:
-        StudyError: no member fits any level.
+        StudyError: no member fits any level, or nothing of a search's space fits its cap.
     """
+    if study.search is not None:
+        return _plan_search(study, study.search, begun)
     scheduler: BudgetScheduler = study.scheduler
     parts = study.member_parts()
     space = _ladder(study, scheduler, parts)
@@ -65,12 +81,6 @@ def plan_study(study: Study) -> Plan:
         for index, own in enumerate(parts)
     ]
     population = Population(members=members, replicas=study.population.replicas)
-    terms = Terms(
-        seed=study.seed,
-        milestones=study.milestones,
-        lineages_to_fail=study.verdict.lineages_to_fail,
-        false_negative=study.verdict.false_negative,
-    )
     rows = [
         _price(study, own, member, space, level)
         for own, member in zip(parts, members, strict=True)
@@ -78,7 +88,54 @@ def plan_study(study: Study) -> Plan:
     ]
     if all(row.axis_value is None for row in rows):
         raise StudyError([f"no member fits any level of {space.axis} {space.caps}: widen the ladder or the models"])
-    return Plan(space, population, terms, rows)
+    return Plan(space, population, _terms(study), rows)
+
+
+def _terms(study: Study) -> Terms:
+    return Terms(
+        seed=study.seed,
+        milestones=study.milestones,
+        lineages_to_fail=study.verdict.lineages_to_fail,
+        false_negative=study.verdict.false_negative,
+    )
+
+
+def proposal_space(study: Study, search: SearchSettings) -> ProposalSpace:
+    """Return the space of a study that searches.
+
+    Raises:
+        StudyError: no combination of its fields can be built.
+    """
+    space = ProposalSpace.of(search, Parts(study.model, study.prior), study.task.shape(), study.scheduler.budget)
+    if not space.buildable():
+        raise StudyError(["search.space: no combination of its values can be built for the task: widen the choices"])
+    return space
+
+
+def _plan_search(study: Study, search: SearchSettings, begun: bool) -> Plan:
+    """Return the caps from the cheapest program of the space to the largest allowed, and what each can cost."""
+    space, scheduler = proposal_space(study, search), study.scheduler
+    least, most = space.cheapest.flops, min(search.cap or space.dearest, space.dearest)
+    if most < least:
+        message = f"search.cap: got {most:g} FLOPs, and the cheapest program of the space costs {least:g}"
+        raise StudyError([f"{message}: raise the cap, or lower the bounds of search.space"])
+    caps = [least]
+    while caps[-1] * scheduler.factor < most:
+        caps.append(caps[-1] * scheduler.factor)
+    caps += [most] if caps[-1] < most else []
+    ladder = LevelSpace(kind=scheduler.budget, measure="flops", axis=", ".join(space.axes), caps=caps)
+    population = Population(members=[], replicas=study.population.replicas, proposals=search.members)
+    rows = [_price_proposals(study, space, level, cap) for level, cap in enumerate(caps)]
+    earlier = [] if begun else tried_before(search.warm_start, study, space)
+    return Plan(ladder, population, _terms(study), rows, earlier)
+
+
+def _price_proposals(study: Study, space: ProposalSpace, level: int, cap: float) -> PlannedLevel:
+    """Price a level at which everything is the dearest that can be proposed."""
+    lineages = study.population.replicas * (study.search.members if study.search is not None else 0)
+    flops = space.largest(cap, lambda parts, axis: max(flops_of(parts, space.shape, axis)))
+    training = space.largest(cap, lambda parts, axis: training_flops(study, parts, axis))
+    return PlannedLevel(None, level, cap, None, flops, None if training is None else training * lineages)
 
 
 def build_runner(study: Study, device: str = "cpu") -> LevelRunner:
@@ -99,15 +156,9 @@ def build_runner(study: Study, device: str = "cpu") -> LevelRunner:
     )
 
 
-def _realised(parts: Parts, axis: dict[str, int]) -> tuple[Parts, int]:
-    """Return a member's parts with the values of a budget's axes, and how many exits it has."""
-    return parts._replace(model=parts.model.at(axis)), axis[parts.model.exits_axis()]
-
-
 def _flops(study: Study, parts: Parts, axis: dict[str, int]) -> float:
     """Return the most FLOPs per example of a program with these values of its axes."""
-    own, exits = _realised(parts, axis)
-    return max(cumulative_flops(assembly.prices(*own, study.task.shape(), exits), own.prior.rule()))
+    return max(flops_of(parts, study.task.shape(), axis))
 
 
 def _ladder(study: Study, scheduler: BudgetScheduler, parts: list[Parts]) -> LevelSpace:
@@ -162,13 +213,14 @@ def _price(study: Study, parts: Parts, member: Member, space: LevelSpace, level:
     budget = member.budgets[level]
     if budget is None:
         return PlannedLevel(member.member, level, space.caps[level], None, None, None)
-    training = _training_flops(study, *_realised(parts, budget.axis)) * study.population.replicas
+    training = training_flops(study, parts, budget.axis) * study.population.replicas
     value, flops = budget.axis[space.axis], _flops(study, parts, budget.axis)
     return PlannedLevel(member.member, level, budget.cap, value, flops, training)
 
 
-def _training_flops(study: Study, parts: Parts, exits: int) -> float:
+def training_flops(study: Study, parts: Parts, axis: dict[str, int]) -> float:
     """Return the most training FLOPs of a lineage at a level: every step, the longest burn-in, a look each slice."""
+    parts, exits = parts._replace(model=parts.model.at(axis)), axis[parts.model.exits_axis()]
     settings, shape, halting = study.train_settings(parts), study.task.shape(), parts.prior.uses_halting()
     prices = assembly.prices(*parts, shape, exits)
     forward = (

@@ -14,8 +14,9 @@ from sp_search.assembly import Parts, parts_of
 from sp_search.models.base import ModelSpec
 from sp_search.plugins import Plugin, suggest
 from sp_search.priors.base import SpeedPrior
+from sp_search.proposals import MOST_CORNERS, PRIOR, ProposalSpace
 from sp_search.schedulers.base import BudgetScheduler
-from sp_search.sections import PopulationSettings, SelectionSettings
+from sp_search.sections import Dimension, PopulationSettings, SearchSettings, SelectionSettings
 from sp_search.selection import largest_certifiable
 from sp_search.strict import Problem, explained, show
 from sp_search.tasks.base import LARGEST_SUPPORT, Task
@@ -23,6 +24,8 @@ from sp_search.train.settings import ENUMERATED_IN_TRAINING, TrainSettings
 
 MOST_LEVELS = 10_000
 REPORT_ONLY = ("longer",)
+OF_A_LADDER = ("axis", "start", "stop", "resolution", "exits")
+"""What a scheduler reads of the ladder of listed members."""
 
 
 class Asked(NamedTuple):
@@ -31,6 +34,7 @@ class Asked(NamedTuple):
     task: Task | None = None
     model: ModelSpec | None = None
     prior: SpeedPrior | None = None
+    search: SearchSettings | None = None
     scheduler: BudgetScheduler | None = None
     population: PopulationSettings | None = None
     train: TrainSettings | None = None
@@ -68,10 +72,15 @@ def gate_refusal(gate: str, earlier: list[str], task: Task) -> str | None:
     return None
 
 
-def scheduler_problems(scheduler: BudgetScheduler, model: ModelSpec | None, prior: SpeedPrior | None) -> list[Problem]:
-    """Say why a scheduler cannot move the budgets of this model under this prior."""
+def scheduler_problems(scheduler: BudgetScheduler, asked: Asked) -> list[Problem]:
+    """Say why a scheduler cannot move the budgets of the study's model under its prior."""
+    model, prior = asked.model, asked.prior
     problems = ladder_problems(scheduler)
-    if model is not None and scheduler.axis not in model.axes():
+    if asked.search is not None:
+        own = [name for name in OF_A_LADDER if getattr(scheduler, name) != type(scheduler).model_fields[name].default]
+        message = "a search has a ladder of its own, of FLOPs: leave it out, and bound search.space and search.cap"
+        problems += [((name,), f"got {show(getattr(scheduler, name))}: {message}") for name in own]
+    elif model is not None and scheduler.axis not in model.axes():
         near = suggest(scheduler.axis, list(model.axes()))
         known = ", ".join(model.axes())
         kind = model.kind_name()
@@ -84,6 +93,8 @@ def scheduler_problems(scheduler: BudgetScheduler, model: ModelSpec | None, prio
 
 def member_problems(members: list[dict[str, Any]], base: Parts, asked: Asked) -> list[Problem]:
     """Say which members are no configurations of the study's model and prior, do not fit the rest, or come twice."""
+    if asked.search is not None and members != [{}]:
+        return [(("members",), "a study lists members or searches for them: leave out one of members and search")]
     problems: list[Problem] = []
     seen: list[tuple[int, Parts]] = []
     for index, config in enumerate(members):
@@ -104,6 +115,63 @@ def member_problems(members: list[dict[str, Any]], base: Parts, asked: Asked) ->
             problems.append((place, f"the same configuration as member {before}: remove one"))
         seen.append((index, member))
     return problems
+
+
+def search_problems(search: SearchSettings, asked: Asked) -> list[Problem]:
+    """Say what the space of a search asks that the study's model and prior do not have or allow."""
+    if asked.model is None or asked.prior is None:
+        return []
+    base = Parts(asked.model, asked.prior)
+    problems: list[Problem] = []
+    for name, dimension in search.space.items():
+        found = _dimension_problems(name, dimension, base)
+        problems += [(("space", name), message) for message in found]
+    exits = base.model.exits_axis()
+    if exits not in search.space:
+        message = f"without {exits} a program has no length: give its low and high, the same for a fixed one"
+        problems.append((("space",), message))
+    if problems or asked.task is None:
+        return problems
+    space = ProposalSpace.of(search, base, asked.task.shape(), "max")
+    if space.corners() > MOST_CORNERS:
+        message = (
+            f"{space.corners():,} combinations of choices and bounds are more than {MOST_CORNERS:,}: leave some out"
+        )
+        return [(("space",), message)]
+    return []
+
+
+def _dimension_problems(name: str, dimension: Dimension, base: Parts) -> list[str]:
+    """Say what is wrong with one dimension of a search's space."""
+    model = base.model
+    if name in model.axes():
+        if dimension.choices or dimension.log:
+            return ["an axis of the model has shares: give its low and high, without log and choices"]
+        return [message for end in dimension.ends() for message in _axis_problems(name, end, model)]
+    part: Plugin = base.prior if name.startswith(PRIOR) else model
+    field = name.removeprefix(PRIOR)
+    fields = {key: item for key, item in type(part).model_fields.items() if key != "kind"}
+    if field not in fields:
+        known = [*model.axes(), *_own(model), *(PRIOR + key for key in _own(base.prior))]
+        return [
+            f"{model.kind_name()} with {base.prior.kind_name()} has no such axis or field."
+            f"{suggest(name, known)} Known: {', '.join(known)}."
+        ]
+    return [message for end in dimension.ends() for _, message in _override_problems(part, {field: end})]
+
+
+def _own(part: Plugin) -> list[str]:
+    return [name for name in type(part).model_fields if name != "kind"]
+
+
+def _axis_problems(name: str, value: float, model: ModelSpec) -> list[str]:
+    """Say why an axis cannot have a value, and which is the nearest that it can have."""
+    if value != int(value) or value < 1:
+        return [f"got {value:g}: an axis counts in whole steps from 1"]
+    if model.realise(name, value) is not None:
+        return []
+    nearest = next(one for one in range(int(value), 0, -1) if model.realise(name, one) is not None)
+    return [f"got {value}: {model.kind_name()} as it is set reaches {nearest} at most"]
 
 
 def _misfits(member: Parts, asked: Asked) -> list[str]:
@@ -190,7 +258,7 @@ def _least_rollouts(milestone: float, gate: str, task: Task, asked: Asked) -> in
     The proofs are about programs that answer at a fixed rollout under a max budget.
     """
     scheduler, prior, model, population = asked.scheduler, asked.prior, asked.model, asked.population
-    if scheduler is None or prior is None or model is None or population is None:
+    if scheduler is None or prior is None or model is None or population is None or asked.search is not None:
         return 0
     members = [parts_of(model, prior, config) for config in population.members]
     fixed = all(member.prior.rule().reads == "nothing" for member in members)

@@ -12,7 +12,7 @@ from sp_search.folder import manifest, recorded_study, versions, write_json
 from sp_search.ledger import Ledger
 from sp_search.limits import limit_of, repeated_flops
 from sp_search.plan import Plan, build_runner, plan_study
-from sp_search.records import Assignment
+from sp_search.records import Assignment, LevelReport, Propose, Proposed, Proposer
 from sp_search.report.live import LiveLine
 from sp_search.result import Remeasured, build_result
 from sp_search.search import Search
@@ -70,6 +70,7 @@ def begin(asked: Study, plan: Plan, folder: Path, driver: Driver, where: Cluster
             "space": plan.space.model_dump(mode="json"),
             "population": plan.population.model_dump(mode="json"),
             "terms": plan.terms.model_dump(mode="json"),
+            "earlier": [tried.model_dump(mode="json") for tried in plan.earlier],
             "versions": versions(),
         }
         ledger.append({"header": header})
@@ -80,7 +81,7 @@ def go_on(path: Path, driver: Driver | None, where: Cluster) -> Result:
     """Replay the ledger of a begun study, then drive it to its answer."""
     with Ledger(path) as ledger:
         study = recorded_study(ledger.entries, path)
-        plan = plan_study(study)
+        plan = plan_study(study, begun=True)
         search = search_of(study, plan, ledger)
         search.replay(ledger.entries)
         return _drive(study, plan, ledger, search, driver or manifest(path)["driver"], where)
@@ -88,8 +89,35 @@ def go_on(path: Path, driver: Driver | None, where: Cluster) -> Result:
 
 def search_of(study: Study, plan: Plan, ledger: Ledger | None) -> Search:
     """Return a fresh search, which writes to `ledger` if there is one."""
-    append = None if ledger is None else ledger.append
-    return Search(study.scheduler, plan.space, plan.population, plan.terms, study.selection.confidence, append)
+    append, terms = None if ledger is None else ledger.append, plan.terms
+    proposer = _proposer(study, ledger)
+    return Search(study.scheduler, plan.space, plan.population, terms, study.selection.confidence, append, proposer)
+
+
+class _Nobody:
+    """Hears a replay where a study is only read."""
+
+    def propose(self, request: Propose) -> Proposed:
+        raise AssertionError("a replay proposes nothing")
+
+    def accepted(self, proposed: Proposed) -> None:
+        pass
+
+    def judged(self, report: LevelReport) -> None:
+        pass
+
+    def ended(self, member: int, reason: str) -> None:
+        pass
+
+
+def _proposer(study: Study, ledger: Ledger | None) -> Proposer | None:
+    if study.search is None:
+        return None
+    if ledger is None:
+        return _Nobody()
+    from sp_search.tune.proposer import OptunaProposer
+
+    return OptunaProposer(study, ledger.entries, ledger.folder)
 
 
 def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Driver, cluster: Cluster) -> Result:
@@ -113,7 +141,7 @@ def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
 
     folder = ledger.folder
     chosen = _choose(study, search, folder, ledger)
-    repeated = repeated_flops(study, plan, ledger.entries)
+    repeated = repeated_flops(study, ledger.entries)
     payload = build_result(
         study, plan, search, {milestone: found for milestone, (found, _) in chosen.items()}, repeated
     )

@@ -18,6 +18,7 @@ from sp_search.records import (
     EVENT,
     Action,
     Assignment,
+    Finish,
     LevelReport,
     LevelSpace,
     LimitReached,
@@ -210,6 +211,9 @@ class Search:
                 self.cut[self.assignments[action.member].attempt] = self.assignments[action.member]
             if isinstance(action, Stop) and self._proposer is not None and action.reason != "measured":
                 self._proposer.ended(action.member, action.reason)
+            elif isinstance(action, Finish) and self._proposer is not None:
+                for member in sorted(self._busy):  # a limit ended the search before they were heard
+                    self._proposer.ended(member, action.reason)
             kept.append(action)
         return kept
 

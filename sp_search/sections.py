@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from math import ceil, log
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sp_search.strict import Section, show
 
@@ -20,6 +20,68 @@ class PopulationSettings(Section):
         [{}], min_length=1, description="fields of the model that a member overrides; `prior`: fields of the prior"
     )
     replicas: int = Field(5, ge=1, le=10_000, description="lineages (seeds) of every member that train together")
+
+
+class Dimension(Section):
+    """The values among which a search chooses: from `low` to `high`, or one of `choices`."""
+
+    low: float | int | None = Field(None, description="least value")
+    high: float | int | None = Field(None, description="largest value")
+    log: bool = Field(False, description="choose evenly on a logarithmic scale (not for axes, which have shares)")
+    choices: list[bool | int | float | str] = Field([], description="the values, where they are no range")
+
+    @model_validator(mode="after")
+    def _a_range_or_choices(self) -> Dimension:
+        low, high = self.low, self.high
+        if (low is None) != (high is None) or (low is None) != bool(self.choices):
+            raise ValueError("it should have low and high, or choices")
+        if low is None or high is None:
+            if len(set(map(repr, self.choices))) < len(self.choices):
+                raise ValueError(f"got choices {show(self.choices)}: one comes twice")
+        elif low > high:
+            raise ValueError(f"got low {low} above high {high}: swap them")
+        elif self.log and low <= 0:
+            raise ValueError(f"got low {low} with log: a logarithmic scale begins above 0")
+        return self
+
+    def ends(self) -> list[Any]:
+        """Return the values that bound it: both ends, or every choice."""
+        return self.choices or list(dict.fromkeys([self.low, self.high]))
+
+    def holds(self, value: Any) -> bool:
+        """Whether it has a value."""
+        if self.low is None or self.high is None:
+            return value in self.choices
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+
+class SearchSettings(Section):
+    """How members are found that a study does not list: proposals, each learnt from what came of those before.
+
+    The scheduler moves a cap in FLOPs, by its `factor`, from the cheapest program of the space to `cap`; `fixed` stays
+    at the largest. A proposal's cap is divided over the axes of the space by shares, so nothing above it is trained.
+    """
+
+    kind: Literal["optuna"] = "optuna"
+    sampler: Literal["tpe", "nsga2", "random"] = Field("tpe", description="how Optuna chooses the next proposal")
+    members: int = Field(16, ge=1, le=100_000, description="proposals at every visit of a level")
+    objectives: list[Literal["compute", "accuracy"]] = Field(
+        ["compute"],
+        min_length=1,
+        description="what is minimised: compute of what meets the milestone, or both compute and what is missing",
+    )
+    cap: float | None = Field(None, gt=0, description="most FLOPs per example; null: what the dearest program costs")
+    space: dict[str, Dimension] = Field(
+        min_length=1, description="axes of the model, and fields of the model or (as prior.FIELD) of the prior"
+    )
+    warm_start: list[str] = Field([], description="folders of earlier studies of the task, whose trials it begins with")
+
+    @field_validator("objectives")
+    @classmethod
+    def _compute_first(cls, objectives: list[str]) -> list[str]:
+        if objectives not in (["compute"], ["compute", "accuracy"]):
+            raise ValueError(f"got {show(objectives)}: it should be [compute] or [compute, accuracy]")
+        return objectives
 
 
 class SelectionSettings(Section):

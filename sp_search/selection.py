@@ -142,10 +142,19 @@ def _judge_lineage(lineage: LineageMeasurement, assignment: Assignment, alpha: f
         seed=lineage.seed,
         tried=good or _could_pass(lineage, assignment.milestone, alpha),
         passed=good and fits,
+        shortfall=_shortfall(lineage, required, assignment.milestone),
         mean_compute=None if sample is None else mean_interval(sample, alpha),
         max_compute=None if sample is None else sample.possible_high,
     )
     return report, cost
+
+
+def _shortfall(lineage: LineageMeasurement, required: list[tuple[Count, float]], milestone: float) -> float | None:
+    """Return by how much a lineage misses what it has to show, on its gates or else as training last saw it."""
+    if lineage.gates:
+        return max(least - count.correct / count.n for count, least in required)
+    seen = lineage.diagnostics.get("validation_accuracy")
+    return None if seen is None else milestone - float(seen)
 
 
 def _could_pass(lineage: LineageMeasurement, milestone: float, alpha: float) -> bool:

@@ -25,10 +25,19 @@ from sp_search.refusals import (
     member_problems,
     milestone_refusal,
     scheduler_problems,
+    search_problems,
     stability_refusal,
 )
 from sp_search.schedulers.base import BudgetScheduler
-from sp_search.sections import Limits, PopulationSettings, Resources, SelectionSettings, Tracking, VerdictSettings
+from sp_search.sections import (
+    Limits,
+    PopulationSettings,
+    Resources,
+    SearchSettings,
+    SelectionSettings,
+    Tracking,
+    VerdictSettings,
+)
 from sp_search.settings_file import dotted, read_settings
 from sp_search.strict import PartOf, Problem, Section, explained, refusal, show
 from sp_search.tasks.base import Task
@@ -46,6 +55,7 @@ class Study(Section):
     task: Annotated[Task, PartOf("tasks")]
     model: Annotated[ModelSpec, PartOf("models")]
     prior: Annotated[SpeedPrior, PartOf("priors")] = Field(default={"kind": "none"})  # type: ignore[assignment]
+    search: SearchSettings | None = Field(None, description="finds the members by proposals; null: they are listed")
     scheduler: Annotated[BudgetScheduler, PartOf("schedulers")]
     population: PopulationSettings = PopulationSettings()
     train: Annotated[TrainSettings, WrapValidator(partial(explained, TrainSettings))] = TrainSettings()
@@ -66,10 +76,16 @@ class Study(Section):
             raise ValueError(f"got {show(name)}: it names a folder, so it should be more than dots")
         return name
 
+    @field_validator("search")
+    @classmethod
+    def _chooses_what_the_parts_have(cls, search: SearchSettings | None, info: ValidationInfo) -> SearchSettings | None:
+        _refuse([] if search is None else search_problems(search, Asked.of(info.data)))
+        return search
+
     @field_validator("scheduler")
     @classmethod
     def _moves_what_the_model_has(cls, scheduler: BudgetScheduler, info: ValidationInfo) -> BudgetScheduler:
-        _refuse(scheduler_problems(scheduler, info.data.get("model"), info.data.get("prior")))
+        _refuse(scheduler_problems(scheduler, Asked.of(info.data)))
         return scheduler
 
     @field_validator("population")
@@ -103,7 +119,10 @@ class Study(Section):
         return milestones
 
     def member_parts(self) -> list[Parts]:
-        """Return the model and the prior of every member: the study's with the member's overrides."""
+        """Return the model and the prior of every listed member: the study's with the member's overrides.
+
+        Of a search these are the study's own, which proposals override.
+        """
         return [parts_of(self.model, self.prior, config) for config in self.population.members]
 
     def train_settings(self, member: Parts) -> TrainSettings:
@@ -116,9 +135,8 @@ class Study(Section):
         The recipe is filled in only when all members share it: written out it would override the others' own.
         """
         recipes = {self.train_settings(member) for member in self.member_parts()}
-        train = (
-            recipes.pop().model_dump(mode="json") if len(recipes) == 1 else self.train.model_dump(exclude_unset=True)
-        )
+        shared = len(recipes) == 1 and self.search is None
+        train = recipes.pop().model_dump(mode="json") if shared else self.train.model_dump(exclude_unset=True)
         return self.model_dump(mode="json") | {"train": train}
 
     def dump_yaml(self) -> str:

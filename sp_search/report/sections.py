@@ -38,11 +38,13 @@ def question(story: Story) -> str:
     task, model = _part(study.get("task", {})), _part(study.get("model", {}))
     milestones = " then ".join(percent(milestone) for milestone in header["terms"]["milestones"])
     gates = ", ".join(study.get("selection", {}).get("gates", ["iid"]))
-    members, replicas = len(header["population"]["members"]), header["population"]["replicas"]
+    population = header["population"]
+    members, replicas = len(population["members"]) or population["proposals"], population["replicas"]
     per_input = "on any input" if space["kind"] == "max" else "on average"
     return (
         f"which {model} program answers {milestones} of {task} correctly ({gates}) and computes least, counted as "
-        f"{space['measure'].replace('_', ' ')} {per_input}? {members} configuration{'s' * (members > 1)}, {replicas} "
+        f"{space['measure'].replace('_', ' ')} {per_input}? {members} configuration{'s' * (members > 1)}"
+        f"{' at a time, by proposal' * (not population['members'])}, {replicas} "
         f"seeds each, {percent(story.ledger.confidence)} confidence for all verification tests together."
     )
 

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "sp_search"
 
 ROWS = [
-    {"records", "errors"},
+    {"records", "errors", "shares"},
     {"plugins"},
     {"levels", "pricing", "strict", "units"},
     {"cohorts"},
@@ -22,8 +22,10 @@ ROWS = [
     {"train", "exact"},
     {"audits", "risk"},
     {"sections"},
+    {"proposals"},
     {"refusals"},
     {"study", "ledger"},
+    {"warm_start"},
     {"plan", "search", "store", "arms"},
     {"folder", "limits", "result", "rows"},
     {"answer", "comparison"},

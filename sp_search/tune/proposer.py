@@ -1,0 +1,320 @@
+"""Optuna chooses what is tried next: ask and tell over a journal in the study's folder. Optuna is imported here alone.
+
+The ledger is the truth and the journal its copy in Optuna's words, so every chart and dashboard of Optuna's opens it. A
+proposal depends on what the ledger held and on a seed of its own, never on a generator that lived through the session:
+the same ledger gives the same next proposal. One Optuna study stands for one milestone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from sp_search.errors import StorageError
+from sp_search.plan import proposal_space
+from sp_search.proposals import CAP, Came, Proposal, ProposalSpace, came_of
+from sp_search.records import LevelReport, Propose, Proposed, derive_seed
+from sp_search.sections import SearchSettings
+from sp_search.study import Study
+from sp_search.warm_start import Tried
+
+JOURNAL_NAME = "optuna.log"
+MOST_ASKS = 64
+"""Asks for one proposal, each for other fields, before the fields of the cheapest program are taken."""
+CUT = "cut"
+
+
+class OptunaProposer:
+    """A `Proposer`: asks Optuna for points of the space, and tells it what came of them."""
+
+    def __init__(self, study: Study, entries: Sequence[dict[str, Any]], folder: Path) -> None:
+        """Open the journal of a begun study.
+
+        Args:
+            study: as the ledger holds it.
+            entries: of its ledger, the header first.
+            folder: where the journal lies or is to lie.
+
+        Raises:
+            StorageError: the journal belongs to another study, or cannot be read.
+        """
+        assert study.search is not None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.name = _name(study, entries[0])
+        self.settings: SearchSettings = study.search
+        self.space: ProposalSpace = proposal_space(study, study.search)
+        self.seed = study.seed
+        self.distributions = distributions_of(self.space)
+        self._tried = [Tried.model_validate(one) for one in entries[0]["header"].get("earlier", [])]
+        asked = [Propose.model_validate(a) for e in entries for a in e.get("actions", []) if a["action"] == "propose"]
+        self._requests = {request.member: request for request in asked}
+        self._accepted: dict[int, Proposal] = {}
+        self._live: dict[int, Trial] = {}
+        self._told: set[int] = set()
+        self._studies: dict[float, optuna.Study] = {}
+        self._storage = _open(folder / JOURNAL_NAME, self.name)
+
+    def propose(self, request: Propose) -> Proposed:
+        """Ask for a point under the request's cap; what Optuna puts above the cap is taken at the cap."""
+        self._requests[request.member] = request
+        study = self._study(request.milestone)
+        for stale in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            if stale.user_attrs.get("member") == request.member:  # asked before a crash, and the ledger never knew
+                study.tell(stale.number, state=TrialState.FAIL)
+        if request.cap < self.space.cheapest.flops:
+            return Proposed(member=request.member, visit=request.visit)
+        for attempt in range(MOST_ASKS):
+            trial = self._ask(study, request, attempt)
+            proposal = self.space.realise(trial.params, request.cap)
+            if proposal is not None:
+                break
+            study.tell(trial, state=TrialState.FAIL)
+        else:
+            study.enqueue_trial(trial.params | self.space.cheapest.fields)
+            trial = self._ask(study, request, MOST_ASKS)
+            proposal = self.space.realise(trial.params, request.cap)
+            assert proposal is not None
+        self._live[request.member] = trial
+        for name, value in _attributes(request, proposal).items():
+            trial.set_user_attr(name, value)
+        return Proposed(member=request.member, visit=request.visit, config=proposal.config, budget=proposal.budget)
+
+    def accepted(self, proposed: Proposed) -> None:
+        """Keep a proposal; one of the ledger that the journal lacks is added to it as running."""
+        if proposed.budget is None or proposed.member in self._accepted:
+            return
+        proposal = self.space.at(proposed.config, proposed.budget.axis, proposed.budget.cap)
+        assert proposal is not None
+        self._accepted[proposed.member] = proposal
+        request = self._requests[proposed.member]
+        study = self._study(request.milestone)
+        if proposed.member not in self._live and self._recorded(study, proposed.member) is None:
+            study.add_trial(
+                create_trial(
+                    state=TrialState.RUNNING,
+                    params=self.space.point_of(proposal),
+                    distributions=self.distributions,
+                    user_attrs=_attributes(request, proposal),
+                )
+            )
+
+    def judged(self, report: LevelReport) -> None:
+        """Tell what came of a proposal; where no lineage of it could be judged, the trial failed."""
+        proposal, request = self._accepted[report.member], self._requests[report.member]
+        came = came_of(report, proposal.budget, request.milestone)
+        if came is None:
+            self._end(report.member, "no lineage could be judged")
+            return
+        attributes = {"search_flops": report.training_flops}
+        self._tell(report.member, self._values(came), self._constraints(came.shortfall), attributes)
+        self._tried.append(_tried(proposal, came, request.milestone))
+
+    def ended(self, member: int, reason: str) -> None:
+        """Tell that a proposal was cut (infeasible, so that it never looks like a cheap success), lost or failed."""
+        if reason != CUT:
+            self._end(member, reason)
+            return
+        milestone = self._requests[member].milestone
+        values = self._values(Came(self._accepted[member].flops, milestone))
+        self._tell(member, values, self._constraints(milestone) | {CUT: 1.0}, {"ended": reason})
+
+    def _ask(self, study: optuna.Study, request: Propose, attempt: int) -> Trial:
+        seed = derive_seed(self.seed, "optuna", request.member, attempt) % 2**32
+        study.sampler = _AtMost(sampler_of(self.settings, seed), self.space.share_of(request.cap))
+        trial = study.ask(self.distributions)
+        trial.set_user_attr("member", request.member)
+        return trial
+
+    def _values(self, came: Came) -> list[float]:
+        """Return the objectives' values; accuracy above the milestone counts for nothing."""
+        return [came.compute, max(0.0, came.shortfall)][: len(self.settings.objectives)]
+
+    def _constraints(self, shortfall: float) -> dict[str, float]:
+        return {} if "accuracy" in self.settings.objectives else {"accuracy": shortfall}
+
+    def _end(self, member: int, reason: str) -> None:
+        self._tell(member, [], {}, {"ended": reason})
+
+    def _tell(
+        self, member: int, values: list[float], constraints: Mapping[str, float], attributes: Mapping[str, Any]
+    ) -> None:
+        """Finish a trial, once. Without values, or with one that is not finite, it failed.
+
+        A trial that an earlier session asked for can be told no constraint: it is ended, and a finished copy is added.
+        """
+        study = self._study(self._requests[member].milestone)
+        recorded = self._recorded(study, member)
+        if member in self._told or recorded is None or recorded.state.is_finished():
+            self._told.add(member)
+            return
+        self._told.add(member)
+        good = bool(values) and all(map(isfinite, [*values, *constraints.values()]))
+        trial = self._live.pop(member, None)
+        if trial is None:
+            study.tell(recorded.number, state=TrialState.FAIL)
+            if good:
+                study.add_trial(
+                    create_trial(
+                        values=values,
+                        constraints=dict(constraints),
+                        params=recorded.params,
+                        distributions=recorded.distributions,
+                        user_attrs=recorded.user_attrs | dict(attributes),
+                        system_attrs=recorded.system_attrs,
+                    )
+                )
+            return
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+        for name, value in constraints.items() if good else ():
+            trial.set_constraint(name, value)
+        study.tell(trial, values if good else None, state=TrialState.COMPLETE if good else TrialState.FAIL)
+
+    def _recorded(self, study: optuna.Study, member: int) -> FrozenTrial | None:
+        """Return the newest trial of a member that is more than a point that did not fit."""
+        own = [t for t in study.get_trials(deepcopy=False) if t.user_attrs.get("member") == member]
+        return next((trial for trial in reversed(own) if "price" in trial.user_attrs), None)
+
+    def _study(self, milestone: float) -> optuna.Study:
+        """Return the Optuna study of a milestone; a new one begins with all that was tried before it."""
+        if milestone not in self._studies:
+            study = optuna.create_study(
+                storage=self._storage,
+                study_name=f"{self.name} at {milestone:g}",
+                directions=["minimize"] * len(self.settings.objectives),
+                load_if_exists=True,
+            )
+            known = sum("source" in trial.user_attrs for trial in study.get_trials(deepcopy=False))
+            for tried in self._tried[known:]:
+                study.add_trial(self._seed_trial(tried, milestone))
+            self._studies[milestone] = study
+        return self._studies[milestone]
+
+    def _seed_trial(self, tried: Tried, milestone: float) -> FrozenTrial:
+        """Return what was tried before as a finished trial of another milestone's study."""
+        came = Came(tried.compute, tried.misses(milestone))
+        return create_trial(
+            values=self._values(came),
+            constraints=self._constraints(came.shortfall),
+            params=self.space.point_of(tried.proposal()),
+            distributions=self.distributions,
+            user_attrs={"source": tried.source, "price": tried.flops, **tried.budget.axis},
+            system_attrs={NSGAIISampler._get_generation_key(): 0} if self.settings.sampler == "nsga2" else {},
+        )
+
+
+class _AtMost(BaseSampler):
+    """Another sampler whose caps stop at a ceiling: what it puts above is asked at the ceiling."""
+
+    def __init__(self, inner: BaseSampler, ceiling: float) -> None:
+        self.inner, self.ceiling = inner, ceiling
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self.inner.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        sampled = self.inner.sample_relative(study, trial, search_space)
+        return {name: self._capped(name, value) for name, value in sampled.items()}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._capped(param_name, self.inner.sample_independent(study, trial, param_name, param_distribution))
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        self.inner.before_trial(study, trial)
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        self.inner.after_trial(study, trial, state, values)
+
+    def _capped(self, name: str, value: Any) -> Any:
+        return min(value, self.ceiling) if name == CAP else value
+
+
+def sampler_of(settings: SearchSettings, seed: int) -> BaseSampler:
+    """Return the sampler of one ask. A quarter of a visit's proposals learn from nothing, or are a generation."""
+    quarter = settings.members // 4
+    if settings.sampler == "tpe":
+        return TPESampler(seed=seed, n_startup_trials=min(10, quarter))
+    if settings.sampler == "nsga2":
+        return NSGAIISampler(seed=seed, population_size=max(2, min(50, quarter)))
+    return RandomSampler(seed=seed)
+
+
+def distributions_of(space: ProposalSpace) -> dict[str, BaseDistribution]:
+    """Return the parameters of a space as Optuna names them; they never change, whatever cap is asked for."""
+    found: dict[str, BaseDistribution] = {name: FloatDistribution(0.0, 1.0) for name in (CAP, *space.shares)}
+    for name, dimension in space.fields.items():
+        low, high = dimension.low, dimension.high
+        if low is None or high is None:
+            found[name] = CategoricalDistribution(dimension.choices)
+        elif space.counts(name):
+            found[name] = IntDistribution(int(low), int(high), log=dimension.log)
+        else:
+            found[name] = FloatDistribution(float(low), float(high), log=dimension.log)
+    return found
+
+
+def _open(path: Path, name: str) -> JournalStorage:
+    """Open a journal, or begin one. The study's lock is held, so nobody else writes to it."""
+    path = path.resolve()  # the backend's lock is a link to this path, and waits for ever on a relative one
+    path.with_name(path.name + ".lock").unlink(missing_ok=True)
+    try:
+        if path.exists():
+            whole = path.read_bytes()
+            path.write_bytes(whole[: whole.rfind(b"\n") + 1])  # a kill may have torn the last line
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        found = [study.study_name for study in storage.get_all_studies()]
+    except (OSError, ValueError, KeyError) as error:
+        raise StorageError(f"{path} cannot be read: {error}. Remove it: it is written anew from the ledger") from error
+    others = [other for other in found if not other.startswith(f"{name} at ")]
+    if others:
+        raise StorageError(
+            f"{path} holds trials of another study, '{others[0]}', and this one is '{name}': move it away, and the "
+            "journal is written anew from the ledger"
+        )
+    return storage
+
+
+def _name(study: Study, header: dict[str, Any]) -> str:
+    """Return a name that no other run has: a run of the same study file has another beginning in its ledger."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:12]
+    return f"{study.name}-{digest}"
+
+
+def _attributes(request: Propose, proposal: Proposal) -> dict[str, Any]:
+    return {
+        "member": request.member,
+        "visit": request.visit,
+        "level": request.level,
+        "cap": request.cap,
+        "price": proposal.flops,
+        **proposal.budget.axis,
+    }
+
+
+def _tried(proposal: Proposal, came: Came, milestone: float) -> Tried:
+    return Tried(
+        config=proposal.config,
+        budget=proposal.budget,
+        flops=proposal.flops,
+        milestone=milestone,
+        compute=came.compute,
+        shortfall=came.shortfall,
+        source=f"milestone {milestone:g}",
+    )
