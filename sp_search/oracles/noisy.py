@@ -28,9 +28,14 @@ class Noisy(Ladder):
 
     kind: Literal["noisy"] = "noisy"
     middle: float = Field(100.0, gt=0, description="cap from which half of the lineages are good")
-    spread: float = Field(0.1, gt=0, description="standard deviation, over lineages, of the logarithm of their own cap")
+    spread: float = Field(0.05, gt=0, description="standard deviation, over lineages, of the logarithm of their own cap")
     milestone: float = Field(0.99, gt=CHANCE, le=1, description="accuracy from which a lineage passes")
-    good: float = Field(0.993, gt=CHANCE, le=1, description="accuracy from a lineage's own cap on")
+    good: float = Field(
+        0.997,
+        gt=CHANCE,
+        le=1,
+        description="accuracy from a lineage's own cap on; .99 can be certified of it by samples",
+    )
     near_miss: float = Field(0.9895, gt=CHANCE, lt=1, description="accuracy just below a lineage's own cap")
     plateau: float = Field(4.0, ge=1, description="factor in budget over which the near miss stretches")
 
