@@ -28,7 +28,7 @@ class Noisy(Ladder):
 
     kind: Literal["noisy"] = "noisy"
     middle: float = Field(100.0, gt=0, description="cap from which half of the lineages are good")
-    spread: float = Field(0.05, gt=0, description="standard deviation, over lineages, of the logarithm of their own cap")
+    spread: float = Field(0.05, gt=0, description="standard deviation of the logarithm of lineages' own caps")
     milestone: float = Field(0.99, gt=CHANCE, le=1, description="accuracy from which a lineage passes")
     good: float = Field(
         0.997,
