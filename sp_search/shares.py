@@ -73,7 +73,7 @@ def _steps(ranges: Ranges, shares: Sequence[float]) -> list[tuple[str, int]]:
     """Return every step (axis, new value) of the path, in order; an axis without a share grows after the others."""
     timed: list[tuple[float, str, int]] = []
     left = 1.0
-    for name, share in zip(free_axes(ranges), [*shares, 1.0], strict=True):
+    for name, share in zip(free_axes(ranges), [*shares, 1.0], strict=False):  # the last takes all that is left
         low, high = ranges[name]
         pace = left * share * log(high / low)
         timed += [(log(value / low) / pace if pace > 0 else inf, name, value) for value in range(low + 1, high + 1)]

@@ -129,8 +129,10 @@ def _judged(entries: list[dict[str, Any]]) -> Iterator[tuple[Assignment, LevelRe
 
 def _refuse_other_question(earlier: Study, study: Study) -> None:
     """Refuse a study of which no trial could say anything here."""
-    if earlier.task != study.task:
-        raise StudyError([f"is of another task: {_words(earlier.task)} there, {_words(study.task)} here"])
+    there, here = _named(earlier.task, ""), _named(study.task, "")
+    for name in dict.fromkeys([*there, *here]):
+        if there.get(name) != here.get(name):
+            raise StudyError([f"is of another task, with another {name}: {_there(there, here, name)}"])
     if earlier.scheduler.budget != study.scheduler.budget:
         kinds = f"{earlier.scheduler.budget} budgets there, {study.scheduler.budget} here"
         raise StudyError([f"is of another kind of budget: {kinds}"])
@@ -171,10 +173,6 @@ def _named(part: Plugin, prefix: str) -> dict[str, Any]:
 
 def _there(own: dict[str, Any], here: dict[str, Any], name: str) -> str:
     return f"{show(own.get(name))} there, {show(here.get(name))} here"
-
-
-def _words(part: Plugin) -> str:
-    return show(part.model_dump(mode="json"))
 
 
 def _nothing(outside: dict[_Outside, None]) -> str:

@@ -19,6 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from sp_search.errors import StorageError
@@ -113,8 +114,8 @@ class OptunaProposer:
         """Tell what came of a proposal; where no lineage of it could be judged, the trial failed."""
         proposal, request = self._accepted[report.member], self._requests[report.member]
         came = came_of(report, proposal.budget, request.milestone)
-        if came is None:
-            self._end(report.member, "no lineage could be judged")
+        if came is None or not all(map(isfinite, came)):
+            self._end(report.member, "no lineage could be judged" if came is None else f"not finite: {tuple(came)}")
             return
         attributes = {"search_flops": report.training_flops}
         self._tell(report.member, self._values(came), self._constraints(came.shortfall), attributes)
@@ -149,7 +150,7 @@ class OptunaProposer:
     def _tell(
         self, member: int, values: list[float], constraints: Mapping[str, float], attributes: Mapping[str, Any]
     ) -> None:
-        """Finish a trial, once. Without values, or with one that is not finite, it failed.
+        """Finish a trial, once. Without values it failed.
 
         A trial that an earlier session asked for can be told no constraint: it is ended, and a finished copy is added.
         """
@@ -159,11 +160,10 @@ class OptunaProposer:
             self._told.add(member)
             return
         self._told.add(member)
-        good = bool(values) and all(map(isfinite, [*values, *constraints.values()]))
         trial = self._live.pop(member, None)
         if trial is None:
             study.tell(recorded.number, state=TrialState.FAIL)
-            if good:
+            if values:
                 study.add_trial(
                     create_trial(
                         values=values,
@@ -177,9 +177,9 @@ class OptunaProposer:
             return
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
-        for name, value in constraints.items() if good else ():
+        for name, value in constraints.items():
             trial.set_constraint(name, value)
-        study.tell(trial, values if good else None, state=TrialState.COMPLETE if good else TrialState.FAIL)
+        study.tell(trial, values or None, state=TrialState.COMPLETE if values else TrialState.FAIL)
 
     def _recorded(self, study: optuna.Study, member: int) -> FrozenTrial | None:
         """Return the newest trial of a member that is more than a point that did not fit."""
@@ -189,14 +189,14 @@ class OptunaProposer:
     def _study(self, milestone: float) -> optuna.Study:
         """Return the Optuna study of a milestone; a new one begins with all that was tried before it."""
         if milestone not in self._studies:
-            study = optuna.create_study(
-                storage=self._storage,
-                study_name=f"{self.name} at {milestone:g}",
-                directions=["minimize"] * len(self.settings.objectives),
-                load_if_exists=True,
-            )
-            known = sum("source" in trial.user_attrs for trial in study.get_trials(deepcopy=False))
-            for tried in self._tried[known:]:
+            name = f"{self.name} at {milestone:g}"
+            if name in [known.study_name for known in self._storage.get_all_studies()]:
+                study = optuna.load_study(storage=self._storage, study_name=name)
+            else:
+                directions = [StudyDirection.MINIMIZE] * len(self.settings.objectives)
+                study = optuna.create_study(storage=self._storage, study_name=name, directions=directions)
+            held = sum("source" in trial.user_attrs for trial in study.get_trials(deepcopy=False))
+            for tried in self._tried[held:]:  # a kill may have come in between
                 study.add_trial(self._seed_trial(tried, milestone))
             self._studies[milestone] = study
         return self._studies[milestone]

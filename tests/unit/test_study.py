@@ -1,6 +1,7 @@
 """Studies: what is read, what is refused, and in which words."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import jsonschema
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from sp_search import yaml_strict
 from sp_search.arms import file_schema, load_asked
 from sp_search.errors import StudyError
+from sp_search.plan import plan_study
 from sp_search.study import load_cluster, load_study
 
 ROOT = Path(__file__).parents[2]
@@ -298,6 +300,88 @@ def test_an_axis_that_the_model_lacks_is_refused(problems):
 )
 def test_a_ladder_that_cannot_be_climbed_is_refused(problems, ladder, expected):
     assert problems(GOOD.replace("budget: max", f"budget: max, {ladder}"))[0].startswith(f"study.yaml:4: {expected}")
+
+
+SEARCH = GOOD.replace("annealing, axis: rollouts, budget: max", "fixed") + "search: {SEARCH}\n"
+AXES = "width: {low: 2, high: 9}, rollouts: {low: 1, high: 4}"
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ("space: {width: {low: 9, high: 2}, rollouts: {low: 1, high: 4}}", "space.width: got low 9 above high 2"),
+        ("space: {width: {low: 0, high: 2}, rollouts: {low: 1, high: 4}}", "space.width: got 0: an axis counts"),
+        ("space: {width: {low: 1.5, high: 2}, rollouts: {low: 1, high: 4}}", "space.width: got 1.5: an axis counts"),
+        ("space: {width: {choices: [2, 4]}, rollouts: {low: 1, high: 4}}", "space.width: an axis of the model has"),
+        ("space: {width: {low: 2}, rollouts: {low: 1, high: 4}}", "space.width: it should have low and high"),
+        ("space: {width: {low: 2, high: 9}}", "space: without rollouts a program has no length"),
+        ("space: {}", "space: got {}"),
+        (f"space: {{{AXES}, widht: {{low: 1, high: 2}}}}", "space.widht: recall_conv with none has no such"),
+        (f"space: {{{AXES}, depth: {{low: 1, high: 2}}}}", "space.depth: recall_conv with none has no such"),
+        (f"space: {{{AXES}, prior.beta: {{low: 1, high: 2}}}}", "space.prior.beta: recall_conv with none has no such"),
+        (f"space: {{{AXES}, kernel: {{choices: [1, 3]}}}}", "space.kernel: got 1: it should be greater than"),
+        (f"space: {{{AXES}, kernel: {{choices: [3, 3]}}}}", "space.kernel: got choices [3, 3]: one comes twice"),
+        (f"space: {{{AXES}, kernel: {{low: 0, high: 3, log: true}}}}", "space.kernel: got low 0 with log"),
+        (f"space: {{{AXES}}}, objectives: [accuracy]", 'objectives: got ["accuracy"]: it should be [compute] or'),
+        (f"space: {{{AXES}}}, objectives: [computes]", "objectives.0: got \"computes\": it should be 'compute'"),
+        (f"space: {{{AXES}}}, sampler: gp", "sampler: got \"gp\": it should be 'tpe', 'nsga2' or 'random'"),
+        (f"space: {{{AXES}}}, members: 0", "members: got 0"),
+        (f"space: {{{AXES}}}, cap: -1", "cap: got -1"),
+    ],
+)  # fmt: skip
+def test_a_search_that_cannot_be_made_is_refused_where_it_was_written(problems, search, expected):
+    found = problems(SEARCH.replace("SEARCH", search))
+    assert found[0].startswith(f"study.yaml:5: search.{expected}")
+
+
+def test_an_axis_beyond_the_model_is_refused_with_the_nearest_that_it_reaches(problems):
+    text = SEARCH.replace("recall_conv, width: 8", "exit_conv, depth: 3").replace(
+        "SEARCH", "space: {depth: {low: 1, high: 9}}"
+    )
+    assert problems(text) == ["study.yaml:5: search.space.depth: got 9: exit_conv as it is set reaches 3 at most"]
+
+
+def test_members_are_listed_or_searched_and_the_ladder_is_one_or_the_other(problems):
+    text = SEARCH.replace("SEARCH", f"space: {{{AXES}}}")
+    assert problems(text) == []
+    (found,) = problems(text + "population: {members: [{}, {width: 4}]}\n")
+    assert found.startswith("study.yaml:6: population.members: a study lists members or searches for them")
+    (found,) = problems(text.replace("kind: fixed", "kind: fixed, stop: 8"))
+    assert found.startswith("study.yaml:4: scheduler.stop: got 8.0: a search has a ladder of its own, of FLOPs")
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        (f"space: {{{AXES}}}, cap: 20", "search.cap: got 20 FLOPs, and the cheapest program of the space costs 390"),
+        (
+            f"space: {{{AXES}, causal: {{choices: [false]}}}}",
+            "search.space: no combination of its values can be built for the task",
+        ),
+    ],
+)
+def test_a_search_of_which_nothing_fits_is_refused_before_anything_starts(study, search, expected):
+    with pytest.raises(StudyError) as caught:
+        plan_study(study(SEARCH.replace("SEARCH", search)))
+    assert caught.value.problems[0].startswith(expected)
+
+
+def test_a_search_is_priced_before_anything_trains(study):
+    got = plan_study(study(SEARCH.replace("SEARCH", f"space: {{{AXES}}}, cap: 5000, members: 3")))
+    caps = got.space.caps
+    assert (got.space.measure, caps[-1], got.population.proposals) == ("flops", 5000, 3)
+    assert all(before < after <= before * 1.5 * (1 + 1e-9) for before, after in pairwise(caps))
+    assert all(row.max_flops_per_example <= row.cap for row in got.rows)
+    assert got.rows[0].max_flops_per_example == caps[0]
+    training = [row.training_flops for row in got.rows]
+    assert training == sorted(training)
+
+
+def test_resolving_a_search_and_reading_it_again_changes_nothing(study):
+    first = study(SEARCH.replace("SEARCH", f"space: {{{AXES}}}"))
+    again = study(first.dump_yaml())
+    assert again.resolved() == first.resolved()
+    assert plan_study(again) == plan_study(first)
 
 
 def test_a_mean_budget_needs_a_program_that_halts(problems):
