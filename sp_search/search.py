@@ -265,7 +265,7 @@ def statistical_minimum(search: Search, milestone: float) -> Minimum:
     """State the least budget from both sides, from what was found and from the levels below it that failed.
 
     The failures reach up to the failed cap and no further: the next possible budget is one rollout more, or the next
-    price on a ladder that lists them all; between two mean budgets everything is possible.
+    price on a ladder that lists them all; between two mean budgets, or two caps of proposals, everything is possible.
     """
     high = found_cap(search, milestone)
     failed = [
@@ -278,7 +278,7 @@ def statistical_minimum(search: Search, milestone: float) -> Minimum:
     worst = max(failed, key=lambda outcome: (outcome.level, outcome.tried))
     space = search.state.space
     above = min(space.caps[worst.level + 1 :], default=None)
-    if space.kind == "mean":
+    if space.kind == "mean" or search.state.population.proposals:
         above = worst.cap
     elif space.measure == "rollouts":
         above = floor(worst.cap) + 1.0

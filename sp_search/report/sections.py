@@ -141,23 +141,7 @@ def _failures(story: Story) -> Part:
 
 
 def _left_out(story: Story) -> Part:
-    caps = story.ledger.header["space"]["caps"]
-    seen = {outcome.level for outcome in story.ledger.outcomes}
-    unsearched = [cap for level, cap in enumerate(caps) if level not in seen]
-    unsearched = unsearched if story.result is None else story.result.unsearched
-    answer = None if story.result is None or story.result.budget is None else story.result.budget.cap
-    sentences = []
-    for where, left in (
-        ("below the answer", [cap for cap in unsearched if answer is not None and cap < answer]),
-        (
-            "above the answer" if answer is not None else "",
-            [cap for cap in unsearched if answer is None or cap >= answer],
-        ),
-    ):
-        if left:
-            listed = ", ".join(f"{cap:.6g}" for cap in left[:40]) + (" …" if len(left) > 40 else "")
-            sentences.append(f"Budgets {where} that no program was tried at: {listed}.".replace("  ", " "))
-    sentences = sentences or ["Every budget of the ladder was tried."]
+    sentences = _untried_levels(story) if story.ledger.header["population"]["members"] else _unproposed(story)
     undecided = sum(level.undecided for level in story.levels)
     if undecided:
         sentences.append(f"{undecided} lineages stayed undecided; they are evidence for nothing.")
@@ -170,6 +154,36 @@ def _left_out(story: Story) -> Part:
         "may reach the milestone with less."
     )
     return Part("What was left unsearched", " ".join(sentences))
+
+
+def _unproposed(story: Story) -> list[str]:
+    """Say how many programs a search by proposals looked at, and that it looked at no others."""
+    caps = {row.assignment.member: row.assignment.budget.cap for row in story.ledger.rows}
+    said = f"{len(caps)} programs were proposed and judged"
+    if story.result is not None and story.result.budget is not None:
+        cheaper = sum(cap < story.result.budget.cap for cap in caps.values())
+        said += f", {cheaper} of them with a smaller budget than the answer"
+    return [f"{said}. Nothing is known of what was not proposed."]
+
+
+def _untried_levels(story: Story) -> list[str]:
+    caps = story.ledger.header["space"]["caps"]
+    seen = {outcome.level for outcome in story.ledger.outcomes}
+    unsearched = [cap for level, cap in enumerate(caps) if level not in seen]
+    unsearched = unsearched if story.result is None else story.result.unsearched
+    answer = None if story.result is None or story.result.budget is None else story.result.budget.cap
+    sentences: list[str] = []
+    for where, left in (
+        ("below the answer", [cap for cap in unsearched if answer is not None and cap < answer]),
+        (
+            "above the answer" if answer is not None else "",
+            [cap for cap in unsearched if answer is None or cap >= answer],
+        ),
+    ):
+        if left:
+            listed = ", ".join(f"{cap:.6g}" for cap in left[:40]) + (" …" if len(left) > 40 else "")
+            sentences.append(f"Budgets {where} that no program was tried at: {listed}.".replace("  ", " "))
+    return sentences or ["Every budget of the ladder was tried."]
 
 
 def _costs(story: Story) -> Part:
