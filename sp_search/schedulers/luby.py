@@ -21,7 +21,7 @@ def turn(exponent: int, nth: int) -> int:
     It ends a block of 2^(exponent + 1) - 1 places. Between blocks stand the larger values: one after every second
     block, one more after every fourth, and so on, which are nth - 1 less its binary ones before the nth block.
     """
-    return nth * (2 ** (exponent + 1) - 1) + (nth - 1) - (nth - 1).bit_count()
+    return nth * ((2 << exponent) - 1) + (nth - 1) - (nth - 1).bit_count()
 
 
 class Luby(Oblivious):
