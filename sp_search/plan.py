@@ -162,7 +162,14 @@ def _flops(study: Study, parts: Parts, axis: dict[str, int]) -> float:
 
 
 def _ladder(study: Study, scheduler: BudgetScheduler, parts: list[Parts]) -> LevelSpace:
-    """Return the caps: a grid in rollouts, or for other axes every price that some member can have."""
+    """Return the caps: a grid in rollouts, or for other axes every price that some member can have.
+
+    Levels of a control share the price of the dearest member.
+    """
+    if controls := scheduler.controls():
+        cap = max(_flops(study, own, axis) for own in parts for axis in _axis_values(scheduler, own.model))
+        caps = [cap] * len(controls)
+        return LevelSpace(kind="mean", measure="flops", axis=scheduler.axis, caps=caps, controls=controls)
     if scheduler.axis == "rollouts":
         stop = scheduler.stop if scheduler.budget == "max" else min(scheduler.stop, scheduler.exits)
         count = int((stop - scheduler.start) / scheduler.resolution + 1e-9) + 1
@@ -175,7 +182,7 @@ def _ladder(study: Study, scheduler: BudgetScheduler, parts: list[Parts]) -> Lev
 def _axis_values(scheduler: BudgetScheduler, model: ModelSpec) -> list[dict[str, int]]:
     """Return the values that the ladder has for a model along depth or width, least first.
 
-    A width comes with `scheduler.exits` rollouts, or with as many exits of those as the model has.
+    A width comes with `scheduler.exits` rollouts, or with as many exits of those as the model has; so does a control.
     """
     exits = model.exits_axis()
     depths: list[int] = []
@@ -185,6 +192,8 @@ def _axis_values(scheduler: BudgetScheduler, model: ModelSpec) -> list[dict[str,
         return [{"depth": value} for value in depths]
     most = model.realise("rollouts", scheduler.exits) if exits == "rollouts" else min(scheduler.exits, max(depths))
     assert most is not None
+    if scheduler.controls():
+        return [{exits: most}]
     return [{"width": width, exits: most} for width in widths(scheduler.start, scheduler.stop, scheduler.factor)]
 
 

@@ -390,10 +390,12 @@ class Minimum(Record):
     """A two-sided statement about the least budget that passes, and what its lower side rests on.
 
     `proven`: the task leaves no program of the family below `low`. `statistical`: the level below `low` failed, which
-    excludes pass rates above a bound. `none`: no smaller budget was tried to a verdict.
+    excludes pass rates above a bound. `none`: no smaller budget was tried to a verdict. A statistical `low` takes it
+    that more budget never hurts training; `safe_low` does not: every budget below it failed itself.
     """
 
     low: float | None
+    safe_low: float | None = None
     high: float | None
     basis: Literal["proven", "statistical", "none"]
     text: str

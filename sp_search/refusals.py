@@ -85,6 +85,11 @@ def scheduler_problems(scheduler: BudgetScheduler, asked: Asked) -> list[Problem
         known = ", ".join(model.axes())
         kind = model.kind_name()
         problems.append((("axis",), f"model {kind} has no axis '{scheduler.axis}'.{near} Known: {known}."))
+    moved = {name for level in scheduler.controls() for name in level}
+    if prior is not None and (unknown := sorted(moved.difference(prior.controls()))):
+        known = ", ".join(prior.controls()) or "none"
+        message = f"it moves {', '.join(unknown)}, and prior {prior.kind_name()} has these controls: {known}"
+        problems.append((("kind",), f"{message}: choose prior exit_penalty"))
     if prior is not None and scheduler.budget == "mean" and prior.rule().reads == "nothing":
         message = f"a mean budget needs a program that halts by itself, and prior {prior.kind_name()} always runs"
         problems.append((("budget",), f"{message} to the end: choose a prior that trains halting, or budget: max"))

@@ -143,7 +143,7 @@ def _minimum(study: Study, plan: Plan, search: Search, milestone: float) -> Mini
     if proven is None or (suggested.low is not None and suggested.low > proven):
         return suggested
     text = f"no program of this family passes {milestone:g} below {proven:g}: proven by the task"
-    return Minimum(low=proven, high=suggested.high, basis="proven", text=text)
+    return Minimum(low=proven, safe_low=proven, high=suggested.high, basis="proven", text=text)
 
 
 def _proven_low(study: Study, plan: Plan, milestone: float) -> float | None:
@@ -180,6 +180,7 @@ def _levels(search: Search, milestone: float) -> list[dict[str, Any]]:
                 "milestone": milestone,
                 "level": level,
                 "cap": search.state.space.caps[level],
+                "controls": search.state.space.controls[level] if search.state.space.controls else {},
                 "lineages": len(tried),
                 "passed": len(passed),
                 "undecided": sum(outcome.undecided for outcome in visits),

@@ -265,28 +265,39 @@ def statistical_minimum(search: Search, milestone: float) -> Minimum:
     """State the least budget from both sides, from what was found and from the levels below it that failed.
 
     The failures reach up to the failed cap and no further: the next possible budget is one rollout more, or the next
-    price on a ladder that lists them all; between two mean budgets, or two caps of proposals, everything is possible.
+    price on a ladder that lists them all; between two mean budgets, or two proposals, everything is possible.
     """
     high = found_cap(search, milestone)
-    failed = [
-        outcome
+    failed = {
+        outcome.level: outcome
         for outcome in search.outcomes(milestone)
         if outcome.verdict == "failed" and (high is None or outcome.cap < high)
-    ]
-    if not failed:
+    }
+    if not failed or search.state.space.controls:
         return Minimum(low=None, high=high, basis="none", text="no smaller budget was tried to a verdict")
-    worst = max(failed, key=lambda outcome: (outcome.level, outcome.tried))
-    space = search.state.space
-    above = min(space.caps[worst.level + 1 :], default=None)
-    if space.kind == "mean" or search.state.population.proposals:
-        above = worst.cap
-    elif space.measure == "rollouts":
-        above = floor(worst.cap) + 1.0
+    worst = max(failed.values(), key=lambda outcome: (outcome.level, outcome.tried))
+    contiguous = next(level for level in range(worst.level + 2) if level not in failed)
     text = (
         f"budget {worst.cap:g} failed in {worst.tried} lineages: "
         f"pass rate <= {worst.pass_rate_high:.2f} at {1 - search.state.terms.false_negative:.0%}"
     )
-    return Minimum(low=above, high=high, basis="statistical", text=text)
+    return Minimum(
+        low=_next_possible(search, worst.level),
+        safe_low=_next_possible(search, contiguous - 1) if contiguous else None,
+        high=high,
+        basis="statistical",
+        text=text,
+    )
+
+
+def _next_possible(search: Search, level: int) -> float | None:
+    """Return the least budget above a level's cap that a program could have; None at the top."""
+    space = search.state.space
+    if space.kind == "mean" or search.state.population.proposals:
+        return space.caps[level]
+    if space.measure == "rollouts":
+        return floor(space.caps[level]) + 1.0
+    return min(space.caps[level + 1 :], default=None)
 
 
 def _selection(assignment: Assignment, lineage: LineageMeasurement, look: int) -> Selection:

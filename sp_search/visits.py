@@ -164,8 +164,10 @@ def open_level(state: SearchState, visit: Visit) -> tuple[SearchState, list[Acti
     state = state.model_copy(update={"open": OpenLevel(visit=len(state.history), plan=visit)})
     if state.population.proposals:
         return ask(with_open(state, wanted=state.population.proposals))
-    missing = dict.fromkeys((configuration(state, member) for member in fitting(state)), visit.evidence)
-    state, members = next_cohorts(state, missing, fresh=False)
+    carried = visit.evidence - visit.fresh
+    count = carried if carried > 0 else visit.evidence
+    missing = dict.fromkeys((configuration(state, member) for member in fitting(state)), count)
+    state, members = next_cohorts(state, missing, fresh=carried <= 0)
     parked = [member for member in state.live if member not in members]
     live = [member for member in state.live if member in members]
     state, actions = assign(state.model_copy(update={"live": live}), members)

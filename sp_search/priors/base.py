@@ -67,6 +67,10 @@ class SpeedPrior(Plugin):
         """Return the numbers that each lineage remembers from step to step, at their beginning (a multiplier, say)."""
         return {}
 
+    def controls(self) -> tuple[str, ...]:
+        """Return the numbers that a scheduler may move; `loss` finds them in its state where it does."""
+        return ()
+
     def train_defaults(self) -> dict[str, float | int]:
         """Return what the recipe of this prior changes in the model's (`TrainSettings` fields)."""
         return {}

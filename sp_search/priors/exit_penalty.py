@@ -25,6 +25,10 @@ class ExitPenalty(Pondering):
     kind: Literal["exit_penalty"] = "exit_penalty"
     strength: float = Field(0.1, ge=0, description="weight of the mean cumulative FLOPs, in units of the mean exit")
 
+    def controls(self) -> tuple[str, ...]:
+        """Return the strength."""
+        return ("strength",)
+
     def speed(self, log_p_NB: Tensor, exits: Exits, state: dict[str, Any]) -> Tensor:
         """Return strength * E[relative cost]."""
         cost_B: Tensor = state.get("strength", self.strength) * mean_over_exits(log_p_NB, in_exits(exits.flops_N))

@@ -25,7 +25,7 @@ PHASE_COLOURS = {
     "up_fast": "#E69F00",
     "down_slow": "#0072B2",
     "up_slower": "#009E73",
-    "down_slower": "#56B4E9",
+    "confirm": "#56B4E9",
     "growing": "#CC79A7",
 }
 MARKERS = {"passed": "o", "failed": "X", "undecided": "D"}

@@ -11,8 +11,10 @@ PHASES = {
     "up_fast": "up fast",
     "down_slow": "down slowly",
     "up_slower": "up slower",
-    "down_slower": "down slower",
+    "confirm": "confirming",
     "growing": "growing",
+    "descending": "descending",
+    "searching": "searching",
 }
 ENDINGS = {
     "resolved": "the search settled every milestone",
@@ -32,7 +34,8 @@ FAILURES = {
 }
 BASES = {
     "proven": "This is proven, not measured.",
-    "statistical": "This is statistical evidence, not a proof: programs that pass more rarely than that may exist.",
+    "statistical": "This is statistical evidence, not a proof: programs that pass more rarely than that may exist. "
+    "That still smaller budgets fail too rests on training that a larger budget never hurts.",
     "none": "Nothing is claimed about smaller budgets.",
 }
 

@@ -123,6 +123,10 @@ class BudgetScheduler(Plugin):
         description="what a lineage takes to its next level: nothing, its weights, or those of a lineage that passed",
     )
 
+    def controls(self) -> list[dict[str, float]]:
+        """Return the numbers that the prior is given at every level, strict first, where levels differ by a control."""
+        return []
+
     def next_visit(self, view: View) -> Visit | Resolved:
         """Decide from the closed visits of one milestone."""
         raise NotImplementedError

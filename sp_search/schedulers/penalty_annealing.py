@@ -1,0 +1,29 @@
+"""Proposal 3 of the post: a penalty on late exits, strict at first and then looser until performance is satisfactory.
+
+The strength is a control, not a budget: what a program computes under it is measured afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from sp_search.schedulers.growing import Growing
+
+
+class PenaltyAnnealing(Growing):
+    """Divide the strength of prior `exit_penalty` by `ratio` until a program passes, weights carried along."""
+
+    kind: Literal["penalty_annealing"] = "penalty_annealing"
+    budget: Literal["mean"] = Field("mean", description="a penalty moves the mean of executed compute")
+    strictest: float = Field(1.0, gt=0, description="strength of the penalty at first")
+    loosest: float = Field(0.001, gt=0, description="strength of the penalty at last")
+    ratio: float = Field(2.0, gt=1, description="ratio of neighbouring strengths")
+
+    def controls(self) -> list[dict[str, float]]:
+        """Return the strength at every level, strict first."""
+        strengths = [self.strictest]
+        while strengths[-1] > self.loosest:
+            strengths.append(max(self.loosest, strengths[-1] / self.ratio))
+        return [{"strength": strength} for strength in strengths]
