@@ -246,6 +246,21 @@ class _AtMost(BaseSampler):
         return min(value, self.ceiling) if name == CAP else value
 
 
+class _Copy(JournalFileBackend):
+    """A journal file without a lock, as the study's own keeps other writers out, and without waiting for the disk.
+
+    What a power cut takes of it is in the ledger, which did wait.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        with self.path.open("ab") as file:
+            file.write("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode())
+
+
 def sampler_of(settings: SearchSettings, seed: int) -> BaseSampler:
     """Return the sampler of one ask. A quarter of a visit's proposals learn from nothing, or are a generation."""
     quarter = settings.members // 4
@@ -271,14 +286,12 @@ def distributions_of(space: ProposalSpace) -> dict[str, BaseDistribution]:
 
 
 def _open(path: Path, name: str) -> JournalStorage:
-    """Open a journal, or begin one. The study's lock is held, so nobody else writes to it."""
-    path = path.resolve()  # the backend's lock is a link to this path, and waits for ever on a relative one
-    path.with_name(path.name + ".lock").unlink(missing_ok=True)
+    """Open a journal, or begin one."""
     try:
         if path.exists():
             whole = path.read_bytes()
             path.write_bytes(whole[: whole.rfind(b"\n") + 1])  # a kill may have torn the last line
-        storage = JournalStorage(JournalFileBackend(str(path)))
+        storage = JournalStorage(_Copy(path))
         found = [study.study_name for study in storage.get_all_studies()]
     except (OSError, ValueError, KeyError) as error:
         raise StorageError(f"{path} cannot be read: {error}. Remove it: it is written anew from the ledger") from error
