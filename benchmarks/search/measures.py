@@ -1,13 +1,13 @@
 """What a method's runs in one world come to: regret, success, cost, false claims, anytime curve, paired differences.
 
-A claim is a program, and there are two ways to read it. *Program*: it is true when the claimed program passes, asked of
-the oracle itself. *Repeatable*: it is true when, besides, at least half of fresh lineages trained like it would pass, as
-C* is defined (what twenty fresh lineages would estimate); a lucky program below C* counts as false.
+A claim is a program, and there are two ways to read it. *Program*: it is true when the claimed program passes, asked
+of the oracle itself. *Repeatable*: it is true when, besides, at least half of fresh lineages trained like it would
+pass, as C* is defined (what twenty fresh lineages would estimate); a lucky program below C* counts as false.
 
-A run succeeds within e when its last claim is true and computes at most (1 + e) C*. Its cost is what had been spent when
-the first claim within e came, generously to methods that do not know when to stop; a run that fails costs all that it
-spent. ERT = the sum of all costs over the number of successes. Everything is in prices of one lineage at C* (of one mean
-evaluation in worlds of configurations).
+A run succeeds within e when its last claim is true and computes at most (1 + e) C*. Its cost is what had been spent
+when the first claim within e came, generously to methods that do not know when to stop; a run that fails costs all
+that it spent. ERT = the sum of all costs over the number of successes. Everything is in prices of one lineage at C*, or
+of one mean evaluation in worlds of configurations.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def judged(run: Run, world: World, reading: Reading = "program", workers: int = 
         regret=last.compute / least - 1 if last is not None and good else math.inf,
         claimed=last is not None,
         false=last is not None and not good,
-        total=run.spent / unit,
+        total=(world.purse if run.cut_short else run.spent) / unit,
         hit={name: math.inf if claim is None else claim.spent / unit for name, claim in hits.items()},
         hit_time=math.inf if within is None else within.time / unit,
         time=run.time / unit,

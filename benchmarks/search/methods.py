@@ -88,15 +88,13 @@ BASELINES = [
     Method("Luby", "sp_search", {"default": scheduled(Luby)}),
 ]  # fmt: skip
 RANDOM = Method("random", "plain", _confirmed({"log-uniform": RandomPeer}))
-TPE = Method("Optuna TPE", "Optuna", _confirmed({
-    "constraint": peers_optuna.tpe,
-    "constraint, avoiding": partial(peers_optuna.tpe, avoid=True),
-    "penalty": partial(peers_optuna.tpe, objective="penalty"),
-}), slow=True)  # fmt: skip
+TPE_SETTINGS = _confirmed({"constraint": peers_optuna.tpe, "penalty": partial(peers_optuna.tpe, objective="penalty")})
+TPE = Method("Optuna TPE", "Optuna", TPE_SETTINGS, slow=True)
+TPE_RARE = Method("Optuna TPE", "Optuna", TPE_SETTINGS | {
+    "constraint, avoiding": _peer(partial(peers_optuna.tpe, avoid=True)),
+}, slow=True)  # fmt: skip
 NSGA2 = Method("Optuna NSGA-II", "Optuna", _confirmed({
-    "pareto, 50": peers_optuna.nsga2,
-    "pareto, 10": partial(peers_optuna.nsga2, population=10),
-    "constraint, 10": partial(peers_optuna.nsga2, objective="constraint", population=10),
+    "pareto, 50": peers_optuna.nsga2, "pareto, 10": partial(peers_optuna.nsga2, population=10),
 }), slow=True)  # fmt: skip
 GAUSSIAN = Method("Optuna GP", "Optuna", {
     "constraint, log": _peer(peers_optuna.gaussian_process),
@@ -108,8 +106,7 @@ def _ray(make: Any, name: str) -> list[Method]:
     titles = {"scalar": "scalarised", "cheapest": "then the cheapest"}
     return [
         Method(f"Ray {name}, {title}", "Ray", _confirmed({
-            f"rungs in {resource}, eta {eta}": partial(make, reading=reading, eta=eta, resource=resource)
-            for resource in ("FLOPs", "share") for eta in (2, 4)
+            f"rungs in {resource}": partial(make, reading=reading, resource=resource) for resource in ("FLOPs", "share")
         }))
         for reading, title in titles.items()
     ]  # fmt: skip
@@ -117,4 +114,4 @@ def _ray(make: Any, name: str) -> list[Method]:
 
 RAY = [*_ray(peers_ray.asha, "ASHA"), *_ray(peers_ray.hyperband, "HyperBand")]
 THRESHOLD_METHODS = [OURS, *BASELINES, RANDOM, TPE, NSGA2, GAUSSIAN, *RAY]
-RARE_METHODS = [OURS_RARE, *(one for one in BASELINES if one.name in {"Levin", "Luby"}), RANDOM, TPE, NSGA2, *RAY]
+RARE_METHODS = [OURS_RARE, *(one for one in BASELINES if one.name in {"Levin", "Luby"}), RANDOM, TPE_RARE, NSGA2, *RAY]

@@ -3,8 +3,8 @@
 `constraint`: minimise compute subject to `set_constraint(shortfall <= 0)`. `penalty`: minimise compute as a share of
 the largest, from 0 to 1, where a lineage passes, else 1 + shortfall. `pareto`: minimise compute and shortfall. With
 `log`, compute enters by its logarithm. What was not run since something cheaper had passed is told as passing where
-passing is monotone in compute, so that the sampler learns from what costs nothing; elsewhere as pruned, or by `avoid` as
-missing by everything.
+passing is monotone in compute, so that the sampler learns from what costs nothing; elsewhere as pruned, or by `avoid`
+as missing by everything.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class OptunaPeer:
         objective: Objective,
         *,
         log: bool = True,
-        trials: int = 1500,
+        trials: int = 1000,
         avoid: bool = False,
     ) -> None:
         directions = ["minimize"] * (2 if objective == "pareto" else 1)

@@ -25,7 +25,7 @@ Resource = Literal["FLOPs", "share"]
 SHARES = 64
 """Units into which a configuration's own training is divided."""
 WAITING = 100
-"""Trials ahead of their turn."""
+"""Trials ahead of their turn, which fill HyperBand's brackets; ASHA takes them as they come."""
 WORST = 2.0
 """The metric of a configuration that was not run: no better than one that misses by everything."""
 
@@ -39,6 +39,7 @@ class RayPeer:
         self, world: World, seed: int, scheduler: Any, eta: int, top: int, reading: Reading, resource: Resource
     ) -> None:
         self.world, self.scheduler, self.reading, self.resource = world, scheduler, reading, resource
+        self.waiting = WAITING if isinstance(scheduler, HyperBandScheduler) else 1
         self.rng = random.Random(f"ray {seed}")  # noqa: S311
         self.rungs = [float(eta**power) for power in range(round(math.log(top, eta)) + 1)]
         self.trials: list[Trial] = []
@@ -71,7 +72,7 @@ class RayPeer:
         """Return the next stretch, to the next rung or the end, of the trial that the scheduler wants to run."""
         if self.going:
             return self._stretch(self.going.pop(0))
-        while sum(trial.status == Trial.PENDING for trial in self.trials) < WAITING:
+        while sum(trial.status == Trial.PENDING for trial in self.trials) < self.waiting:
             self._add()
         trial = self.scheduler.choose_trial_to_run(self)
         if trial is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from benchmarks.search.worlds import Budgets, Rare, TrainedTable
 from sp_search.oracles.bump import Bump
 from sp_search.oracles.hpolib import HpoLib
@@ -12,6 +14,7 @@ from sp_search.oracles.smooth import Smooth
 from sp_search.oracles.steep import Steep
 
 
+@cache
 def thresholds() -> list[Budgets]:
     """Return the reported worlds in which a budget alone decides."""
     return [
@@ -27,11 +30,13 @@ def thresholds() -> list[Budgets]:
     ]
 
 
+@cache
 def two_thresholds() -> list[Budgets]:
     """Return two of the reported worlds, for what is measured on many workers."""
     return [world for world in thresholds() if world.name in {"steep, C* 100, q .5", "digits, trained"}]
 
 
+@cache
 def inheriting() -> list[Budgets]:
     """Return the worlds that say what a lineage costs that was trained before; its luck is drawn once and kept."""
     return [
@@ -44,6 +49,7 @@ def inheriting() -> list[Budgets]:
     ]
 
 
+@cache
 def rare() -> list[Rare]:
     """Return the reported worlds of configurations."""
     return [
@@ -53,17 +59,18 @@ def rare() -> list[Rare]:
     ]
 
 
+@cache
 def other_thresholds() -> list[Budgets]:
     """Return worlds for choosing settings; none of them is reported."""
     return [
         Budgets("steep, C* 30, q .6", Steep(onset=30, rate=0.6)),
-        Budgets("steep, C* 300, q .6", Steep(onset=300, rate=0.6)),
         Budgets("smooth, wide", Smooth(middle=40, slope=5)),
         Budgets("noisy, wide", Noisy(middle=200, spread=0.2)),
         Budgets("digits, 93 %", TrainedTable(0.93)),
     ]
 
 
+@cache
 def other_rare() -> list[Rare]:
     """Return worlds of configurations for choosing settings; none of them is reported."""
     return [

@@ -5,7 +5,8 @@ training. What a lineage costs, a repeated confirmation and a crashed job are al
 that cannot help any more (it computes as much as what passed already, or costs more than what is left) is not run.
 
 A configuration becomes the method's *claim* when `confirm.passes` of at most `confirm.of` of its lineages pass and it
-computes less than the standing claim. Claims are judged afterwards, against the truth.
+computes less than the standing claim. Claims are judged afterwards, against the truth. A search that claims the least
+compute at which any lineage passes has nothing left to find: it is cut short, and in the end counts as having spent its purse.
 """
 
 from __future__ import annotations
@@ -84,7 +85,10 @@ class Claim(NamedTuple):
 
 @dataclass
 class Run:
-    """What one search claimed, in order, and what it took. `stopped`: the method ended by itself."""
+    """What one search claimed, in order, and what it took.
+
+    `stopped`: the method ended by itself; `cut_short`: it was ended, having nothing left to find.
+    """
 
     claims: list[Claim] = field(default_factory=list)
     spent: float = 0.0
@@ -92,6 +96,7 @@ class Run:
     busy: float = 0.0
     jobs: int = 0
     stopped: bool = False
+    cut_short: bool = False
 
 
 @dataclass
@@ -191,7 +196,7 @@ def race(
     `crash_rate`: chance that a job dies at the end of its training; what it cost is lost, and it runs again.
     """
     state, useless = _Race(world, seed, confirm, crash_rate, inherit=inherit), 0
-    while useless < PATIENCE:
+    while useless < PATIENCE and state.below > world.lowest:
         job = peer.ask(state.below) if len(state.running) < workers else None
         if job is not None and not state.affordable(job):
             peer.tell(job, Outcome(1.0, skipped=True))
@@ -211,4 +216,5 @@ def race(
         if ended is not None:
             peer.tell(*ended)
     state.run.time = state.now
+    state.run.cut_short = state.below <= world.lowest
     return state.run

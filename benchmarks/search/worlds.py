@@ -13,6 +13,7 @@ import random
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,8 @@ from sp_search.selection import accuracy_low
 Config = dict[str, Any]
 RATE = 0.5
 """A budget is enough when at least this share of its lineages pass (the studies' `verdict.min_pass_rate`)."""
+REPLICATES = 12
+"""A multiple of how often any configuration of a table was trained (2, 3 or 4 times)."""
 LEAST_SHORTFALL = 1e-6
 """Of what does not pass."""
 
@@ -60,6 +63,11 @@ class World(Protocol):
         ...
 
     def compute(self, config: Config) -> float: ...
+
+    @property
+    def lowest(self) -> float:
+        """Return the least compute at which any lineage at all passes: who claims it has nothing left to find."""
+        ...
 
     def price(self, config: Config, seed: int, previous: float | None = None) -> float:
         """Return what training that lineage costs, from scratch or from what it computed before."""
@@ -96,6 +104,10 @@ class Budgets:
     @property
     def price_of_least(self) -> float:
         return float(self.oracle.cost(self.least))
+
+    @cached_property
+    def lowest(self) -> float:
+        return float(self.oracle.least(rate=1e-9))
 
     @property
     def purse(self) -> float:
@@ -179,6 +191,12 @@ class Rare:
         return float(self.oracle.least())
 
     @cached_property
+    def lowest(self) -> float:
+        every = (dict(zip(self.choices, values, strict=True)) for values in product(*self.choices.values()))
+        passing = (config for config in every if any(self.passes(config, replicate) for replicate in range(REPLICATES)))
+        return min(self.compute(config) for config in passing)
+
+    @cached_property
     def _sample(self) -> list[tuple[float, float]]:
         """Return (compute, price) of configurations drawn evenly."""
         rng = random.Random(0)  # noqa: S311
@@ -236,7 +254,7 @@ class Rare:
         """Return 1 where the configuration's mean score over its replicates passes, which is how C* is defined."""
         if "budget" in config:
             return float(self.oracle.pass_rate(config["budget"]))
-        scores = [self.oracle.score(config, replicate) for replicate in range(12)]
+        scores = [self.oracle.score(config, replicate) for replicate in range(REPLICATES)]
         return float(sum(scores) / len(scores) >= self.oracle.threshold)
 
 
@@ -274,8 +292,8 @@ class TrainedTable:
         found = self._rows[budget]["accuracy"]
         return sum(one >= self.milestone for one in found) / len(found)
 
-    def least(self) -> float | None:
-        return next((level for level in self.levels if self.pass_rate(level) >= RATE), None)
+    def least(self, rate: float = RATE) -> float | None:
+        return next((level for level in self.levels if self.pass_rate(level) >= rate), None)
 
 
 def geometric(low: float, high: float, ratio: float) -> list[float]:

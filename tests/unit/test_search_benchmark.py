@@ -84,7 +84,7 @@ def test_a_search_pays_for_what_it_trains_and_nothing_for_what_cannot_help() -> 
         (16, 20, True, 1.0),
         (8, 28, True, 1.0),
     ]
-    assert run.stopped
+    assert run.cut_short  # nothing below C* passes here, so there is nothing left to find
 
 
 def test_nobody_spends_more_than_the_purse() -> None:
