@@ -6,7 +6,7 @@ that cannot help any more (it computes as much as what passed already, or costs 
 
 A configuration becomes the method's *claim* when `confirm.passes` of at most `confirm.of` of its lineages pass and it
 computes less than the standing claim. Claims are judged afterwards, against the truth. A search that claims the least
-compute at which any lineage passes has nothing left to find: it is cut short, and in the end counts as having spent its purse.
+compute at which any lineage passes has nothing left to find: it is cut short, and counts as having spent its purse.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def test_a_confirmation_is_paid_for_and_a_lucky_pass_is_not_claimed() -> None:
 
 
 def test_workers_train_side_by_side_for_the_same_price() -> None:
-    alone, together = race(Listed([8, 4, 2]), SURE, 0), race(Listed([8, 4, 2]), SURE, 0, workers=3)
+    alone, together = race(Listed([2, 4, 8]), SURE, 0), race(Listed([2, 4, 8]), SURE, 0, workers=3)
     assert (alone.spent, alone.time) == (14, 14)
     assert (together.spent, together.time) == (14, 8)
 
