@@ -1,8 +1,9 @@
 """How well do searches find the least budget that passes? sp_search, its baselines, Optuna, Ray, random; one protocol.
 
 `python -m benchmarks.search` runs every part and writes the page; name parts to run those alone: choose, thresholds,
-inherit, rare, workers, ablations, page. `--quick` takes 3 seeds and leaves out what is slow (Optuna), and keeps
-nothing. The table of the real training task is made by `python -m benchmarks.search.training_table`.
+inherit, rare, workers, ablations, page. `--method NAME` runs that method alone and leaves the rows of the others as
+they are. `--quick` takes 3 seeds and first settings, leaves out what is slow (Optuna), prints and keeps nothing. The
+table of the real training task is made by `python -m benchmarks.search.training_table`.
 """
 
 from __future__ import annotations
@@ -11,89 +12,111 @@ import argparse
 import json
 import logging
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.search import page
-from benchmarks.search.ablations import ABLATIONS, ablate
-from benchmarks.search.runs import FAMILIES, READINGS, Choice, choose, compare, without_infinity
+from benchmarks.search.ablations import ablate
+from benchmarks.search.methods import Method
+from benchmarks.search.runs import CHOOSING_SEEDS, FAMILIES, READINGS, SEEDS, Choice, choose, compare, without_infinity
 from benchmarks.seeds import RESULTS, keep
 
-PARTS = ("choose", "thresholds", "inherit", "rare", "workers", "ablations", "page")
+Row = dict[str, Any]
 WORKERS = (1, 4, 16, 64)
 CRASH_RATE = 0.1
 QUICK_SEEDS = range(3)
 
 
-def chosen(family: str, *, quick: bool) -> Choice:
-    """Return the settings that were chosen, or everybody's first where nothing has been chosen yet."""
-    path = RESULTS / "search_choice.json"
-    if path.exists() and not quick:
-        return json.loads(path.read_text(encoding="utf-8"))[family]  # type: ignore[no-any-return]
-    first = {method.name: next(iter(method.settings)) for method in FAMILIES[family].methods}
-    return dict.fromkeys(READINGS, first)
+def kept(part: str) -> Any:
+    """Return what was kept of a part, or nothing."""
+    path = RESULTS / f"search_{part}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def methods_of(family: str, *, quick: bool) -> list[Any]:
-    """Return the family's methods."""
-    return [method for method in FAMILIES[family].methods if not (quick and method.slow)]
+@dataclass(frozen=True)
+class Comparison:
+    """What was asked for: fast or in full, everybody or some methods."""
 
+    quick: bool
+    only: tuple[str, ...]
 
-def run_choose(*, quick: bool) -> dict[str, Any]:
-    """Choose settings for both families; where lineages inherit, a method has the settings of the thresholds."""
-    found = {
-        name: choose(FAMILIES[name], methods_of(name, quick=quick), **({"seeds": QUICK_SEEDS} if quick else {}))
-        for name in ("thresholds", "rare")
-    }
-    return found | dict.fromkeys(("inherit", "workers"), found["thresholds"])
+    def methods(self, family: str) -> list[Method]:
+        """Return the methods that are to be run."""
+        named = [one for one in FAMILIES[family].methods if not self.only or one.name in self.only]
+        return [method for method in named if not (self.quick and method.slow)]
 
+    def chosen(self, family: str) -> Choice:
+        """Return the settings that were chosen, or everybody's first."""
+        first = {method.name: next(iter(method.settings)) for method in FAMILIES[family].methods}
+        known = None if self.quick else kept("choice")
+        return {one: first | (known[family][one] if known else {}) for one in READINGS}
 
-def run_family(name: str, *, quick: bool, **how: Any) -> list[dict[str, Any]]:
-    """Run every method of a family."""
-    seeds = {"seeds": QUICK_SEEDS} if quick else {}
-    return compare(FAMILIES[name], methods_of(name, quick=quick), chosen(name, quick=quick), **seeds, **how)
+    def choose(self) -> dict[str, Choice]:
+        """Choose settings; where lineages inherit or workers are many, methods have those of the thresholds."""
+        seeds = QUICK_SEEDS if self.quick else CHOOSING_SEEDS
+        found = {name: choose(FAMILIES[name], self.methods(name), seeds) for name in ("thresholds", "rare")}
+        found |= dict.fromkeys(("inherit", "workers"), found["thresholds"])
+        before = kept("choice") or {}
+        return {
+            family: {one: before.get(family, {}).get(one, {}) | new for one, new in choice.items()}
+            for family, choice in found.items()
+        }
 
+    def family(self, name: str, **how: Any) -> list[Row]:
+        """Run the methods in the worlds of a family."""
+        seeds = QUICK_SEEDS if self.quick else SEEDS
+        return compare(FAMILIES[name], self.methods(name), self.chosen(name), seeds, **how)
 
-def run_workers(*, quick: bool) -> list[dict[str, Any]]:
-    """Run two worlds on more workers, and with crashes; of their runs the sums alone are kept."""
-    rows = []
-    for workers in WORKERS:
-        for crash_rate in (0.0, CRASH_RATE):
-            rows += run_family("workers", quick=quick, workers=workers, crash_rate=crash_rate)
-    return [
-        {key: value for key, value in row.items() if key not in {"curve", "costs", "hits", "regrets"}} for row in rows
-    ]
+    def workers(self) -> list[Row]:
+        """Run two worlds on more workers, and with crashes; of their runs the sums alone are kept."""
+        settings = [(workers, rate) for workers in WORKERS for rate in (0.0, CRASH_RATE)]
+        rows = [row for workers, rate in settings for row in self.family("workers", workers=workers, crash_rate=rate)]
+        runs = {"curve", "costs", "hits", "regrets"}
+        return [{key: value for key, value in row.items() if key not in runs} for row in rows]
+
+    def beside(self, part: str, rows: list[Row]) -> list[Row]:
+        """Return the rows with those of the methods that were not run, in the order of the methods."""
+        before = kept(part) if self.only else None
+        order = [method.name for method in FAMILIES.get(part, FAMILIES["thresholds"]).methods]
+        others = [row for row in before["rows"] if row["method"] not in self.only] if before else []
+        return sorted(others + rows, key=lambda row: order.index(row["method"])) if others else rows
 
 
 def main() -> None:
     """Run the parts that are named, keep their rows, write the page."""
-    arguments = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
-    arguments.add_argument("parts", nargs="*", help=", ".join(PARTS))
-    arguments.add_argument("--quick", action="store_true")
-    asked = arguments.parse_args()
-    unknown = sorted(set(asked.parts) - set(PARTS))
-    if unknown:
-        arguments.error(f"no part is called {unknown[0]}: take {', '.join(PARTS)}")
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    work = {
-        "choose": run_choose,
-        "thresholds": lambda quick: run_family("thresholds", quick=quick),
-        "inherit": lambda quick: run_family("inherit", quick=quick, inherit=True),
-        "rare": lambda quick: run_family("rare", quick=quick),
-        "workers": run_workers,
-        "ablations": lambda quick: ablate(ABLATIONS, QUICK_SEEDS if quick else None),
+    parts = {
+        "choose": lambda asked: asked.choose(),
+        "thresholds": lambda asked: asked.family("thresholds"),
+        "inherit": lambda asked: asked.family("inherit", inherit=True),
+        "rare": lambda asked: asked.family("rare"),
+        "workers": lambda asked: asked.workers(),
+        "ablations": lambda asked: ablate(QUICK_SEEDS if asked.quick else SEEDS),
+        "page": lambda asked: page.write(),
     }
-    for part in asked.parts or PARTS:
-        started = time.monotonic()
-        if part == "page":
-            page.write()
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
+    arguments.add_argument("parts", nargs="*", help=", ".join(parts))
+    arguments.add_argument("--method", action="append", default=[])
+    arguments.add_argument("--quick", action="store_true")
+    given = arguments.parse_args()
+    known = {method.name for family in FAMILIES.values() for method in family.methods}
+    for what, names, allowed in (("part", given.parts, parts), ("method", given.method, known)):
+        if wrong := sorted(set(names) - set(allowed)):
+            arguments.error(f"no {what} is called {wrong[0]}: take {', '.join(sorted(allowed))}")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    asked = Comparison(given.quick, tuple(given.method))
+    for part in given.parts or parts:
+        if part == "page" and given.quick:
             continue
-        found = without_infinity(work[part](quick=asked.quick))
+        started = time.monotonic()
+        found = without_infinity(parts[part](asked))
         print(f"{part}: {time.monotonic() - started:.0f} s", flush=True)
-        if asked.quick:
+        if given.quick:
             for row in found if isinstance(found, list) else []:
-                print(row["world"], row["method"], row["reading"], row["ert"], row["success"]["0.1"])
-        else:
-            keep(f"search_{part}", found if isinstance(found, dict) else {"rows": found})
+                print(row["world"], "|", row["method"], "|", row["reading"], row["ert"], row["success"]["0.1"])
+        elif part == "choose":
+            keep("search_choice", found)
+        elif part != "page":
+            keep(f"search_{part}", {"rows": asked.beside(part, found)})
 
 
 if __name__ == "__main__":

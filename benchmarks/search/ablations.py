@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.search.measures import judged, summary
 from benchmarks.search.methods import Search, scheduled
 from benchmarks.search.places import inheriting
-from benchmarks.search.runs import READINGS, SEEDS
+from benchmarks.search.runs import READINGS
 from sp_search.schedulers.annealing import Annealing
 from sp_search.schedulers.doubling import Doubling
 
@@ -29,12 +29,12 @@ ABLATIONS: dict[str, tuple[Search, dict[str, Any]]] = {
 }
 
 
-def ablate(ablations: dict[str, tuple[Search, dict[str, Any]]], seeds: range | None = None) -> list[dict[str, Any]]:
+def ablate(seeds: range) -> list[dict[str, Any]]:
     """Return one row a world, ablation and reading."""
     rows = []
     for world in inheriting():
-        for name, (search, how) in ablations.items():
-            runs = [search(world, seed, **how) for seed in seeds or SEEDS]
+        for name, (search, how) in ABLATIONS.items():
+            runs = [search(world, seed, **how) for seed in seeds]
             workers = 5 if name.endswith("5 workers") else 1
             for reading in READINGS:
                 found = summary([judged(run, world, reading, workers) for run in runs])

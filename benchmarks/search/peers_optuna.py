@@ -19,7 +19,7 @@ from benchmarks.search.race import Job, Outcome
 from benchmarks.search.worlds import World
 
 Objective = Literal["constraint", "penalty", "pareto"]
-GAUSSIAN_TRIALS = 30
+GAUSSIAN_TRIALS = 15
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
