@@ -20,6 +20,7 @@ from sp_search.records import (
     Measured,
     MemberFailed,
     MemberLost,
+    Parked,
 )
 from sp_search.selection import alpha_of_look, spends_a_look
 
@@ -59,7 +60,7 @@ class Reading(NamedTuple):
     started: list[Assignment]
     rows: list[LineageRow]
     outcomes: list[LevelOutcome]
-    stopped: list[int]
+    stopped: dict[int, str]
     finished: str | None
 
 
@@ -93,22 +94,25 @@ class LedgerReader:
         if "header" in entry:
             self.header = entry["header"]
         if "event" not in entry:
-            return Reading([], [], [], [], None)
+            return Reading([], [], [], {}, None)
         self._hear(entry["event"])
         rows = [row for report in entry["judged"] for row in self._judged(LevelReport.model_validate(report))]
         outcomes = [LevelOutcome.model_validate(outcome) for outcome in entry["levels"]]
         self.rows += rows
         self.outcomes += outcomes
+        if outcomes:
+            self._held.clear()  # measured, but the verdict was known without it
         self.looks = entry["looks"]
         started, stopped = self._carry_out(entry["actions"])
         return Reading(started, rows, outcomes, stopped, self.finished)
 
     def _hear(self, recorded: dict[str, Any]) -> None:
         event = EVENT.validate_python(recorded)
-        if isinstance(event, Measured):
-            self._held[event.member] = event
+        if isinstance(event, Measured | Parked):
             self.spent["training"] += event.training_flops
             self.spent["verification"] += event.verification_flops
+        if isinstance(event, Measured):
+            self._held[event.member] = event
             self.failures += [
                 Failure("diverged", event.member, f"lineage {lineage.lineage} at visit {event.visit}")
                 for lineage in event.lineages
@@ -129,14 +133,15 @@ class LedgerReader:
             rows.append(LineageRow(assignment, lineage, verdict, alpha))
         return rows
 
-    def _carry_out(self, actions: list[dict[str, Any]]) -> tuple[list[Assignment], list[int]]:
-        started, stopped = [], []
+    def _carry_out(self, actions: list[dict[str, Any]]) -> tuple[list[Assignment], dict[int, str]]:
+        started: list[Assignment] = []
+        stopped: dict[int, str] = {}
         for action in actions:
             if "assignment" in action:
                 started.append(Assignment.model_validate(action["assignment"]))
                 self._assignments[started[-1].member] = started[-1]
             elif action["action"] == "stop":
-                stopped.append(action["member"])
+                stopped[action["member"]] = action["reason"]
             elif action["action"] == "finish":
                 self.finished = action["reason"]
         return started, stopped

@@ -45,6 +45,10 @@ class Update:
     time_ms: int = 0
 
 
+ENDINGS: dict[str, Status] = {"measured": "FINISHED", "cut": "KILLED"}
+"""How a run ends by the reason for which its trial was stopped; any other is a failure."""
+
+
 class Updates:
     """The changes that have been read and not yet shipped, by key of run."""
 
@@ -72,8 +76,9 @@ class Updates:
             self._measure(key, entry["seq"], time_ms)
         for outcome in reading.outcomes:
             self._close(outcome, time_ms)
-        for member in reading.stopped:
-            self._end([key for key in self.open if key.startswith(f"member{member}/")], "FAILED", time_ms)
+        for member, reason in reading.stopped.items():
+            status = ENDINGS.get(reason, "FAILED")
+            self._end([key for key in self.open if key.startswith(f"member{member}/")], status, time_ms)
         for assignment in reading.started:
             self._start(assignment, time_ms)
         if reading.finished is not None:
@@ -126,11 +131,12 @@ class Updates:
         self.update(key, time_ms).points += _points(metrics, step, time_ms)
 
     def _close(self, outcome: LevelOutcome, time_ms: int) -> None:
-        """End the children of a closed level, and add a step to the study's curves."""
+        """End the children of a closed level, and add a step to the study's curves. Who was not heard was cut."""
         keys = [key for key in self.open if key.endswith(f"/visit{outcome.visit}")]
         for key in keys:
             self.update(key, time_ms).tags |= {"verdict": outcome.verdict, "phase": outcome.phase}
-        self._end(keys, "FINISHED", time_ms)
+        self._end([key for key in keys if key in self._rows], "FINISHED", time_ms)
+        self._end([key for key in keys if key not in self._rows], "KILLED", time_ms)
         curve = {"budget_cap": outcome.cap, "passed": outcome.passed, "lineages": outcome.tried}
         curve["looks"] = self.reader.looks
         curve |= {f"search/{use}_flops": flops for use, flops in self.reader.spent.items()}

@@ -130,7 +130,8 @@ def test_a_driver_killed_at_a_ledger_line_resumes_to_the_same_answer(
     same = {key: value for key, value in finished.payload.items() if key not in ("search_flops",)}
     assert {key: resumed[key] for key in same} == same
     measured = [e["event"] for e in read_ledger(folder) if e.get("event", {}).get("event") == "measured"]
-    assert len({(event["member"], event["visit"]) for event in measured}) == len(measured)
+    seeds = [(event["visit"], row["seed"]) for event in measured for row in event["lineages"]]
+    assert len(set(seeds)) == len(seeds)
 
 
 def test_a_study_that_is_given_as_a_dict_is_refused_in_the_same_words(tmp_path: Path) -> None:

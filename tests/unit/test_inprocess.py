@@ -19,7 +19,7 @@ from sp_search.records import (
     Population,
     RunnerState,
 )
-from sp_search.schedulers.annealing import Annealing
+from sp_search.schedulers.rollout_growth import RolloutGrowth
 from sp_search.search import Search
 from sp_search.store import MemoryStore, Stored
 
@@ -66,16 +66,32 @@ def search(members: int = 2) -> Search:
     space = LevelSpace(kind="max", measure="rollouts", axis="rollouts", caps=[1, 2, 3, 4])
     budgets = [Budget(kind="max", measure="rollouts", cap=cap) for cap in space.caps]
     population = Population(
-        members=[Member(member=index, config={}, budgets=list(budgets)) for index in range(members)], replicas=3
+        members=[Member(member=index, config={"width": index}, budgets=list(budgets)) for index in range(members)],
+        replicas=3,
     )
-    return Search(Annealing(), space, population, Terms(seed=0, milestones=[0.9]), 0.99)
+    return Search(RolloutGrowth(), space, population, Terms(seed=0, milestones=[0.9], lineages_to_fail=3), 0.99)
 
 
 def test_a_search_runs_to_its_answer_and_levels_inherit() -> None:
     found, runner = search(), Table()
     run_inprocess(found, runner, MemoryStore())
     assert found.state.found == {0: 1}
-    assert set(runner.begun) == {(0, None), (1, 0), (2, 1)}
+    assert runner.begun == [(0, None), (0, None), (1, 0)]
+
+
+def test_a_level_that_one_member_passes_is_closed_without_the_others() -> None:
+    found, runner = search(members=4), Table()
+    run_inprocess(found, runner, MemoryStore())
+    last = found.state.history[-1]
+    assert (last.verdict, last.passing, last.cut) == ("passed", [(0, 0), (1, 0), (2, 0)], 9)
+    assert found.spent["training"] == len(runner.begun) == 5
+
+
+def test_without_a_quorum_a_level_hears_everybody() -> None:
+    found, runner = search(members=4), Table()
+    found.state = found.state.model_copy(update={"terms": found.state.terms.model_copy(update={"quorum": False})})
+    run_inprocess(found, runner, MemoryStore())
+    assert (found.state.history[-1].passed, found.state.history[-1].cut, len(runner.begun)) == (12, 0, 8)
 
 
 def test_what_a_member_raises_is_its_own_failure_and_no_verdict_on_the_budget() -> None:
@@ -117,8 +133,8 @@ def test_a_limit_ends_the_search_at_the_next_slice() -> None:
 
 def test_what_was_measured_before_a_limit_is_judged_and_counts() -> None:
     found = search()
-    stop_after_one = lambda one: "search_flops" if one.state.history and one._held else None  # noqa: E731
-    run_inprocess(found, Table(), MemoryStore(), limit=stop_after_one)
+    found.state = found.state.model_copy(update={"terms": found.state.terms.model_copy(update={"quorum": False})})
+    run_inprocess(found, Table(), MemoryStore(), limit=lambda one: "search_flops" if one.candidates else None)
     last = found.state.history[-1]
     assert (found.state.finished, last.verdict, last.passed, last.undecided) == ("search_flops", "passed", 3, 3)
     assert len(found.candidates) == 3
@@ -142,7 +158,7 @@ def test_a_lost_last_slice_of_a_finished_level_is_run_again_before_it_is_inherit
 
 def test_weights_that_are_gone_are_never_silently_begun_anew() -> None:
     class Empty(MemoryStore):
-        def newest(self, assignment: Assignment, visit: int) -> Stored | None:
+        def newest(self, member: int, visit: int, lineages: list[int]) -> Stored | None:
             return None
 
     with pytest.raises(StorageError, match="no good checkpoint of member 0 at visit 0 is left"):
