@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from sp_search.errors import StorageError
-from sp_search.records import Assignment, LevelRunner, RunnerState
+from sp_search.records import Assignment, LevelRunner, Parked, RunnerState
 
 
 class Stored(NamedTuple):
@@ -124,3 +124,10 @@ def finished_state(runner: LevelRunner, store: Store, member: int, visit: int, l
 def spent_flops(state: RunnerState | None) -> float:
     """Return the training FLOPs that a state says it took (0 where its runner does not count)."""
     return 0.0 if state is None else float(state.meta.get("training_flops", 0.0))
+
+
+def parked(store: Store, assignment: Assignment) -> Parked:
+    """Return what is said for an assignment that was cut while no trial of it was alive: as its newest slice has it."""
+    stored = store.newest(assignment.member, assignment.visit, assignment.lineages)
+    spent = spent_flops(None if stored is None else stored.state)
+    return Parked(member=assignment.member, attempt=assignment.attempt, training_flops=spent)

@@ -24,6 +24,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 
 from sp_search.errors import Interrupted, StudyError
 from sp_search.search import Search
+from sp_search.store import FolderStore
 from sp_search.study import Cluster
 from sp_search.tune.actor import LevelTrainable, RunnerRecipe
 from sp_search.tune.scheduler import Limit, Progress, StopRequested, TuneBudgetScheduler
@@ -82,7 +83,13 @@ def run_tune(
         signals.arm()
         slots = Slots(_fitting(cpu, gpu, concurrent))
         scheduler = TuneBudgetScheduler(
-            search, slots, limit=limit, progress=progress, interrupted=signals.interrupted, deadline_s=deadline_s
+            search,
+            slots,
+            FolderStore(folder / "checkpoints"),
+            limit=limit,
+            progress=progress,
+            interrupted=signals.interrupted,
+            deadline_s=deadline_s,
         )
         scheduler.begin()
         with _environment({**TUNE_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": str(slots.count)}):

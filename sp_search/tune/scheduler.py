@@ -2,14 +2,17 @@
 
 A member's trial lives as long as the member. When its level is measured the trial is *idle*: it keeps its actor and
 waits for the level to close. Its next assignment, larger or smaller, is handed over by `set_config`, a pause without a
-Tune checkpoint and a reset of the same actor. An idle trial gives its actor up as soon as a member without one needs
-the slot. Choosing a trial costs O(1), however many members there are.
+Tune checkpoint and a reset of the same actor. A trial that is cut ends its slice first, which nobody waits for but its
+own member. An idle trial gives its actor up as soon as a member without one needs the slot. Choosing a trial costs
+O(1), however many members there are.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ray
@@ -25,6 +28,7 @@ from sp_search.records import (
     LimitReached,
     MemberLost,
     Park,
+    Parked,
     Restored,
     SearchEvent,
     SetBudget,
@@ -32,6 +36,7 @@ from sp_search.records import (
     Stop,
 )
 from sp_search.search import Search
+from sp_search.store import Store, parked
 from sp_search.tune.actor import event_of
 from sp_search.tune.slots import Pace, Slots, Work
 
@@ -55,6 +60,7 @@ class TuneBudgetScheduler(TrialScheduler):
         self,
         search: Search,
         slots: Slots,
+        store: Store,
         *,
         limit: Limit,
         progress: Progress,
@@ -66,13 +72,14 @@ class TuneBudgetScheduler(TrialScheduler):
         Args:
             search: a new or a replayed search.
             slots: who may hold an actor; the searcher starts trials from the same slots.
+            store: where the trials keep their states.
             limit: names a limit that the search has reached, if any.
             progress: told after every slice; it must return at once.
             interrupted: whether the driver was asked to stop.
             deadline_s: least time without a slice after which a trial counts as lost.
         """
         super().__init__()  # type: ignore[no-untyped-call]
-        self._search, self._slots = search, slots
+        self._search, self._slots, self._store = search, slots, store
         self._limit, self._progress, self._interrupted = limit, progress, interrupted
         self._pace = Pace(deadline_s)
         self._trials: dict[int, Trial] = {}
@@ -81,8 +88,14 @@ class TuneBudgetScheduler(TrialScheduler):
         self._watched = 0.0
 
     def begin(self) -> None:
-        """Open the search, or take it up again."""
-        self._feed(None, Restored() if self._search.state.slots else Capacity(slots=self._slots.count))
+        """Open the search, or take it up again: on other slots perhaps, and after trials that were cut and died."""
+        restored = self._search.state.slots > 0
+        if self._search.state.slots != self._slots.count:
+            self._feed(None, Capacity(slots=self._slots.count))
+        for assignment in list(self._search.cut.values()):
+            self._feed(None, parked(self._store, assignment))
+        if restored:
+            self._feed(None, Restored())
 
     def finished(self) -> bool:
         """Whether the search is over."""
@@ -116,20 +129,25 @@ class TuneBudgetScheduler(TrialScheduler):
             return str(TrialScheduler.NOOP)
         if event is None:
             work.training_flops = result["training_flops"]
-            self._guarded(lambda: self._progress(self._search))
-            return str(TrialScheduler.CONTINUE)
+            if not work.leaving:
+                self._guarded(lambda: self._progress(self._search))
+                return str(TrialScheduler.CONTINUE)
         self._slots.rest(member)
-        self._feed(tune_controller, event)
+        self._feed(tune_controller, event or self._parked(work))
+        self._make_room(tune_controller)
         return str(TrialScheduler.NOOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """A worker, a node or a deadline ended the trial: never evidence about a budget."""
         member = _member(trial)
         if self._trials.get(member) is trial:
-            self._forget(member)
-            reason = self._killed.pop(member, "its worker died")
-            attempt = trial.config["assignment"]["attempt"]
-            self._feed(tune_controller, MemberLost(member=member, attempt=attempt, reason=reason))
+            del self._trials[member]
+            work, reason = self._slots.forget(member), self._killed.pop(member, "its worker died")
+            if work is not None and work.leaving:
+                self._feed(tune_controller, self._parked(work))
+            elif work is not None:
+                attempt = work.assignment.attempt
+                self._feed(tune_controller, MemberLost(member=member, attempt=attempt, reason=reason))
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """Take no notice: trials end only by our own word."""
@@ -149,9 +167,7 @@ class TuneBudgetScheduler(TrialScheduler):
         if assignment is not None:
             tune_controller.pause_trial(self._trials[assignment.member], should_checkpoint=False)
         else:
-            surplus = self._slots.surplus()
-            if surplus is not None:
-                self._release(tune_controller, surplus)
+            self._make_room(tune_controller)
             assignment = self._slots.next_resume()
         if assignment is None:
             return None
@@ -162,6 +178,12 @@ class TuneBudgetScheduler(TrialScheduler):
     def __getstate__(self) -> dict[str, Any]:
         """Leave the search out of Tune's pickles."""
         return {}
+
+    def _make_room(self, tune_controller: Any) -> None:
+        """Let an idle trial give its actor up, if somebody waits for a slot. Tune can hand on one at a time."""
+        surplus = self._slots.surplus()
+        if surplus is not None:
+            self._release(tune_controller, surplus)
 
     def _release(self, tune_controller: Any, member: int) -> None:
         """Take an idle trial's actor; its state is in the study's checkpoints."""
@@ -177,35 +199,47 @@ class TuneBudgetScheduler(TrialScheduler):
             return []
 
     def _feed(self, tune_controller: Any, event: SearchEvent) -> None:
-        for action in self._guarded(lambda: self._search.feed(event)):
-            self._carry_out(tune_controller, action)
+        events: deque[SearchEvent] = deque([event])
+        while events:
+            for action in self._guarded(partial(self._search.feed, events.popleft())):
+                events.extend(self._carry_out(tune_controller, action))
         self._guarded(lambda: self._progress(self._search))
 
-    def _carry_out(self, tune_controller: Any, action: Action) -> None:
+    def _carry_out(self, tune_controller: Any, action: Action) -> list[Parked]:
+        """Return what trials that were cut had spent, of those that are over at once."""
         match action:
             case Start() | SetBudget():
                 self._slots.wait(action.assignment, has_trial=action.assignment.member in self._trials)
             case Park():
-                pass  # its trial is idle already, and gives its actor up when a slot is wanted
+                queued = self._slots.cut(action.member)
+                return [] if queued is None else [parked(self._store, queued)]
             case Stop():
-                self._end(tune_controller, action.member)
+                return self._end(tune_controller, action.member)
             case Finish():
+                ended = [one for member in list(self._trials) for one in self._end(tune_controller, member)]
                 self._slots.clear()
-                for member in list(self._trials):
-                    self._end(tune_controller, member)
+                return ended
+        return []
 
-    def _end(self, tune_controller: Any, member: int) -> None:
+    def _end(self, tune_controller: Any, member: int) -> list[Parked]:
         """Stop a member's trial at once; a slice that it is in the middle of is not waited for."""
-        trial = self._trials.get(member)
+        queued = self._slots.cut(member)
+        ended = [] if queued is None else [parked(self._store, queued)]
+        trial = self._trials.pop(member, None)
         if trial is not None:
-            if member in self._slots.busy:
+            work = self._slots.forget(member)
+            if work is not None:
                 _kill(trial)
-            self._forget(member)
+                ended.append(self._parked(work))
             tune_controller.stop_trial(trial)
+        return ended
 
-    def _forget(self, member: int) -> None:
-        self._trials.pop(member, None)
-        self._slots.forget(member)
+    def _parked(self, work: Work) -> Parked:
+        """Return what an assignment spent: as its last slice said, or one of an earlier attempt."""
+        if work.training_flops is None:
+            return parked(self._store, work.assignment)
+        at = work.assignment
+        return Parked(member=at.member, attempt=at.attempt, training_flops=work.training_flops)
 
     def _raise_what_stops_us(self) -> None:
         error = StopRequested() if self._interrupted() else self._error
@@ -219,13 +253,21 @@ class TuneBudgetScheduler(TrialScheduler):
         self._raise_what_stops_us()
         reached = None if self.finished() else self._guarded(lambda: self._limit(self._search))
         if reached:
-            spent = sum(work.training_flops for work in self._slots.busy.values())
-            self._feed(tune_controller, LimitReached(limit=reached, training_flops=spent))
+            self._feed(tune_controller, LimitReached(limit=reached, training_flops=self._running_flops()))
         if time.monotonic() - self._watched < WATCH_S:
             return
         self._watched = time.monotonic()
         for member, work in list(self._slots.busy.items()):
             self._watch_trial(tune_controller, member, work)
+
+    def _running_flops(self) -> float:
+        """Return what was spent on the assignments that are not over; those that were cut speak for themselves."""
+        spent = 0.0
+        for assignment in self._search.live_assignments():
+            work = self._slots.busy.get(assignment.member)
+            running = work is not None and work.assignment.attempt == assignment.attempt
+            spent += (self._parked(work) if running and work else parked(self._store, assignment)).training_flops
+        return spent
 
     def _watch_trial(self, tune_controller: Any, member: int, work: Work) -> None:
         trial = self._trials.get(member)

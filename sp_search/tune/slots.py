@@ -1,14 +1,16 @@
 """Who may hold an actor, whose assignment comes next, and who is overdue. Plain bookkeeping without Ray.
 
-A member is *busy* with an assignment, *idle* (its level is measured, its trial keeps its actor and waits for the level
-to close), or without an actor. Busy and idle members hold a slot each. Every question of `Slots` is O(1).
+A member is *busy* with an assignment, *idle* (it has nothing to do, and its trial keeps its actor until a level wants
+it or somebody wants the slot), or without an actor. Busy and idle members hold a slot each. A busy member whose
+assignment was cut is *leaving*: it stays busy until its slice ends, and what it has to do next waits with it. Every
+question of `Slots` is O(1).
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 
 from sp_search.records import Assignment
@@ -16,12 +18,23 @@ from sp_search.records import Assignment
 
 @dataclass
 class Work:
-    """An assignment that a trial is busy with: when it was handed over, its last sign of life, what it spent."""
+    """An assignment that a trial is busy with.
+
+    Attributes:
+        assignment: what was handed over.
+        begun: when that was.
+        alive: its last sign of life.
+        training_flops: what its last slice said was spent; None before the first.
+        leaving: whether it was cut, and gives up when its slice ends.
+        next: what its member does then.
+    """
 
     assignment: Assignment
     begun: float
     alive: float
-    training_flops: float = 0.0
+    training_flops: float | None = None
+    leaving: bool = False
+    next: Assignment | None = None
 
 
 class Pace:
@@ -55,20 +68,34 @@ class Slots:
         """Have `count` slots, all free."""
         self.count = count
         self.busy: dict[int, Work] = {}
-        self.idle: dict[int, None] = {}
-        self._handovers: deque[Assignment] = deque()  # for members that hold a slot
-        self._resumes: deque[Assignment] = deque()  # for members whose trial gave its slot up
-        self._starts: deque[Assignment] = deque()  # for members without a trial
+        self.idle: OrderedDict[int, None] = OrderedDict()
+        self._handovers: OrderedDict[int, Assignment] = OrderedDict()  # for members that hold a slot
+        self._resumes: OrderedDict[int, Assignment] = OrderedDict()  # for members whose trial gave its slot up
+        self._starts: OrderedDict[int, Assignment] = OrderedDict()  # for members without a trial
 
     def wait(self, assignment: Assignment, *, has_trial: bool) -> None:
-        """Queue an assignment."""
-        if not has_trial:
-            self._starts.append(assignment)
-        elif assignment.member in self.idle:
-            del self.idle[assignment.member]
-            self._handovers.append(assignment)
+        """Queue an assignment; a busy member is cut for it."""
+        member = assignment.member
+        if member in self.busy:
+            self.busy[member].leaving, self.busy[member].next = True, assignment
+        elif not has_trial:
+            self._starts[member] = assignment
+        elif member in self.idle:
+            del self.idle[member]
+            self._handovers[member] = assignment
         else:
-            self._resumes.append(assignment)
+            self._resumes[member] = assignment
+
+    def cut(self, member: int) -> Assignment | None:
+        """Let a busy member give up at the end of its slice; return its assignment that nobody has begun, if any."""
+        work = self.busy.get(member)
+        if work is not None:
+            queued, work.leaving, work.next = work.next, True, None
+            return queued
+        if member in self._handovers:
+            self.idle[member] = None
+            return self._handovers.pop(member)
+        return self._resumes.pop(member, None) or self._starts.pop(member, None)
 
     def next_start(self) -> Assignment | None:
         """Return the next assignment that needs a new trial, if a slot is free for it."""
@@ -88,14 +115,22 @@ class Slots:
         return next(iter(self.idle), None) if wanted else None
 
     def rest(self, member: int) -> None:
-        """Note that a busy member's level is measured."""
-        del self.busy[member]
-        self.idle[member] = None
+        """Note that a busy member has nothing more to do for its assignment; its next one is handed over."""
+        work = self.busy.pop(member)
+        if work.next is None:
+            self.idle[member] = None
+        else:
+            self._handovers[member] = work.next
 
-    def forget(self, member: int) -> None:
-        """Give back whatever the member held."""
-        self.busy.pop(member, None)
+    def forget(self, member: int) -> Work | None:
+        """Take the member's slot and return what it was busy with. What it was to do next needs a new trial."""
         self.idle.pop(member, None)
+        work = self.busy.pop(member, None)
+        waiting = self._handovers.pop(member, None) or self._resumes.pop(member, None)
+        waiting = waiting if work is None else work.next
+        if waiting is not None:
+            self._starts[member] = waiting
+        return work
 
     def clear(self) -> None:
         """Drop everything that waits."""
@@ -105,9 +140,9 @@ class Slots:
     def _free(self) -> bool:
         return len(self.busy) + len(self.idle) + len(self._handovers) < self.count
 
-    def _begin(self, queue: deque[Assignment]) -> Assignment | None:
+    def _begin(self, queue: OrderedDict[int, Assignment]) -> Assignment | None:
         if not queue:
             return None
-        assignment, now = queue.popleft(), time.monotonic()
-        self.busy[assignment.member] = Work(assignment, now, now)
+        (member, assignment), now = queue.popitem(last=False), time.monotonic()
+        self.busy[member] = Work(assignment, now, now)
         return assignment

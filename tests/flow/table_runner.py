@@ -11,32 +11,35 @@ import signal
 import time
 from pathlib import Path
 
-from sp_search.levels import Terms
+from sp_search.levels import Terms, Visit
 from sp_search.records import (
     Assignment,
     Budget,
     Count,
+    LevelReport,
     LevelSpace,
     LineageMeasurement,
     Measured,
     Member,
     Population,
+    Propose,
+    Proposed,
     RunnerState,
     derive_seed,
 )
-from sp_search.schedulers.base import BudgetScheduler
+from sp_search.schedulers.base import BudgetScheduler, Resolved, View
 from sp_search.search import Append, Search
 from sp_search.tune.actor import RunnerRecipe
 
 
 class TableRunner:
-    def __init__(self, least=5.0, rate=0.7, slices=3, seconds=0.0, log=None, faults=None):
-        self.least, self.rate, self.slices, self.seconds = least, rate, slices, seconds
+    def __init__(self, least=5.0, rate=0.7, slices=3, seconds=0.0, slow=None, log=None, faults=None):
+        self.least, self.rate, self.slices, self.seconds, self.slow = least, rate, slices, seconds, slow or {}
         self.log, self.faults = log and Path(log), faults or {}
 
     def begin(self, assignment: Assignment, inherited: RunnerState | None) -> RunnerState:
         chain = inherited.meta["chain"] if inherited else "fresh"
-        return RunnerState(meta={"chain": chain, "slices": 0})
+        return RunnerState(meta={"chain": chain, "slices": 0, "training_flops": 0.0})
 
     def step(self, assignment: Assignment, state: RunnerState) -> tuple[RunnerState, Measured | None]:
         done = state.meta["slices"]
@@ -44,9 +47,10 @@ class TableRunner:
             return state, self._measure(assignment, state.meta["chain"])
         self._write(assignment, done)
         self._fault(assignment, done)
-        time.sleep(self.seconds)
+        time.sleep(self.slow.get(str(assignment.member), self.seconds))
         chain = hashlib.sha256(f"{state.meta['chain']}/{assignment.visit}/{done}".encode()).hexdigest()
-        state = RunnerState(meta={"chain": chain, "slices": done + 1})
+        spent = (done + 1) * price(assignment.budget.cap, assignment.lineages)
+        state = RunnerState(meta={"chain": chain, "slices": done + 1, "training_flops": spent})
         return state, self._measure(assignment, chain) if done + 1 == self.slices else None
 
     def _measure(self, assignment: Assignment, chain: str) -> Measured:
@@ -72,7 +76,7 @@ class TableRunner:
             level=assignment.level,
             attempt=assignment.attempt,
             lineages=lineages,
-            training_flops=cap * len(lineages),
+            training_flops=self.slices * price(cap, assignment.lineages),
             verification_flops=0.0,
         )
 
@@ -91,6 +95,11 @@ class TableRunner:
             os.kill(os.getpid(), getattr(signal, fault))
 
 
+def price(cap: float, lineages: list[int]) -> float:
+    """What one slice costs."""
+    return cap * len(lineages)
+
+
 def build(device: str, **arguments) -> TableRunner:
     return TableRunner(**arguments)
 
@@ -99,19 +108,69 @@ def recipe(**arguments) -> RunnerRecipe:
     return RunnerRecipe(factory="tests.flow.table_runner:build", arguments=arguments)
 
 
+class Falling(BudgetScheduler):
+    """Goes down from the top, a level at a time, to the first that fails."""
+
+    def next_visit(self, view: View) -> Visit | Resolved:
+        if view.history and view.history[-1].verdict == "failed":
+            return Resolved(level=view.least_found)
+        return Visit(level=view.top - len(view.history), phase="falling", evidence=view.evidence)
+
+
+class Ladder:
+    """A proposer without a generator: the n-th member computes the n-th of the space's caps that the request allows."""
+
+    def __init__(self, caps: list[float]) -> None:
+        self.caps, self.ends = caps, {}
+
+    def propose(self, request: Propose) -> Proposed:
+        fitting = [cap for cap in self.caps if cap <= request.cap]
+        if not fitting:
+            return Proposed(member=request.member, visit=request.visit)
+        cap = fitting[request.member % len(fitting)]
+        config = {"width": request.member}
+        return Proposed(member=request.member, visit=request.visit, config=config, budget=budget_of(cap))
+
+    def accepted(self, proposed: Proposed) -> None:
+        self.ends.setdefault(proposed.member, "asked")
+
+    def judged(self, report: LevelReport) -> None:
+        self.ends[report.member] = "judged"
+
+    def ended(self, member: int, reason: str) -> None:
+        self.ends[member] = reason
+
+
+def budget_of(cap: float) -> Budget:
+    return Budget(kind="max", measure="rollouts", cap=cap, axis={"rollouts": int(cap)})
+
+
 def new_search(
-    scheduler: BudgetScheduler, append: Append | None = None, *, members: int = 2, replicas: int = 3, levels: int = 8
+    scheduler: BudgetScheduler,
+    append: Append | None = None,
+    *,
+    members: int = 2,
+    replicas: int = 3,
+    levels: int = 8,
+    distinct: bool = False,
+    proposals: int = 0,
+    terms: Terms | None = None,
 ) -> Search:
-    """A search over caps 1, 2, ... of which member 1 fits all but the largest."""
-    space = LevelSpace(
-        kind="max", measure="rollouts", axis="rollouts", caps=[float(cap) for cap in range(1, levels + 1)]
-    )
-    budgets = [Budget(kind="max", measure="rollouts", cap=cap, axis={"rollouts": int(cap)}) for cap in space.caps]
-    population = Population(
-        members=[
-            Member(member=index, config={}, budgets=[*budgets[:-1], None] if index == 1 else list(budgets))
-            for index in range(members)
-        ],
-        replicas=replicas,
-    )
-    return Search(scheduler, space, population, Terms(seed=0, milestones=[1.0]), 0.99, append)
+    """A search over caps 1, 2, ... of which member 1 fits all but the largest, or by `proposals` a visit.
+
+    `distinct`: no two members are configured alike, so that every one of them has to fail.
+    """
+    caps = [float(cap) for cap in range(1, levels + 1)]
+    space = LevelSpace(kind="max", measure="rollouts", axis="rollouts", caps=caps)
+    budgets = [budget_of(cap) for cap in caps]
+    listed = [
+        Member(
+            member=index,
+            config={"width": index} if distinct else {},
+            budgets=[*budgets[:-1], None] if index == 1 else list(budgets),
+        )
+        for index in range(0 if proposals else members)
+    ]
+    population = Population(members=listed, replicas=replicas, proposals=proposals)
+    proposer = Ladder(caps) if proposals else None
+    return Search(scheduler, space, population, terms or Terms(seed=0, milestones=[1.0]), 0.99, append, proposer)

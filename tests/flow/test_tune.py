@@ -2,11 +2,12 @@
 
 import json
 import os
+import time
 
 import pytest
 import ray
 from oracle_runner import OracleRunner, Steep
-from table_runner import TableRunner, new_search, recipe
+from table_runner import Falling, TableRunner, new_search, price, recipe
 
 from sp_search.drive.inprocess import run_inprocess
 from sp_search.drive.simulated import oracle_search, simulate
@@ -20,40 +21,55 @@ from sp_search.tune.launch import run_tune
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(120)]
 
-SCHEDULERS = sorted(discover("schedulers"))
+SCHEDULERS = [
+    kind if kind == "annealing" else pytest.param(kind, marks=pytest.mark.slow)
+    for kind in sorted(discover("schedulers"))
+]
 
 
-def inprocess(kind="annealing", members=2, **arguments):
-    search = new_search(discover("schedulers")[kind](), members=members)
-    run_inprocess(search, TableRunner(**arguments), MemoryStore())
+def inprocess(kind="annealing", arguments=None, **options):
+    search = new_search(discover("schedulers")[kind](), **options)
+    run_inprocess(search, TableRunner(**arguments or {}), MemoryStore())
     return search
+
+
+def drive(folder, search, arguments=None, **options):
+    """Run a search on Ray, and return what its runners wrote down."""
+    log = folder / "slices.jsonl"
+    run_tune(search, recipe(log=str(log), **arguments or {}), folder, **options)
+    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def on_ray(folder, kind="annealing", members=2, append=None, arguments=None, **options):
     """Return the search after a run on Ray, and what its runners wrote down."""
-    log = folder / "slices.jsonl"
     search = new_search(discover("schedulers")[kind](), append, members=members)
-    run_tune(search, recipe(log=str(log), **arguments or {}), folder, **options)
-    return search, [json.loads(line) for line in log.read_text().splitlines()]
+    return search, drive(folder, search, arguments, **options)
 
 
 def decisions(search):
     return search.state.found, search.state.history, search.state.dropped, search.looks, search.candidates
 
 
+def paid(rows):
+    """What the slices that were begun cost."""
+    return sum(price(row["cap"], row["lineages"]) for row in rows)
+
+
 @pytest.mark.parametrize("kind", SCHEDULERS)
 def test_every_scheduler_decides_on_ray_what_it_decides_in_process(kind, tmp_path):
     search, rows = on_ray(tmp_path, kind)
     assert decisions(search) == decisions(inprocess(kind))
-    assert search.state.found[0] == 4
     visits = {(row["member"], row["visit"], tuple(row["lineages"]), row["slice"]) for row in rows}
     assert len(visits) == len(rows), "a slice ran twice"
-    for member in (0, 1):
+    assert search.cut == {}, "every trial that was cut said what it had spent"
+    assert paid(rows) - search.spent["training"] in (0.0, price(rows[-1]["cap"], rows[-1]["lineages"]))
+    for member in {row["member"] for row in rows}:
         processes = {row["pid"] for row in rows if row["member"] == member}
         assert len(processes) == 1, "a budget that grows or shrinks stays in its live actor"
 
 
-@pytest.mark.parametrize("kind", SCHEDULERS)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(discover("schedulers")))
 def test_every_scheduler_takes_the_same_decisions_through_all_three_drivers(kind, tmp_path):
     scheduler, terms = discover("schedulers")[kind](), Terms(seed=3, milestones=[1.0])
     simulated = simulate(scheduler, Steep(), workers=3, seed=3, terms=terms)
@@ -61,8 +77,44 @@ def test_every_scheduler_takes_the_same_decisions_through_all_three_drivers(kind
     run_inprocess(here, OracleRunner(), MemoryStore())
     run_tune(there, RunnerRecipe(factory="tests.flow.oracle_runner:build", arguments={}), tmp_path)
     assert simulated.levels == here.state.history == there.state.history
-    assert simulated.found_budget == 5
-    assert here.state.found == there.state.found == {0: 4}
+    assert here.state.found == there.state.found
+    assert there.state.space.caps[there.state.found[0]] == simulated.found_budget
+
+
+def test_a_trial_that_is_cut_ends_its_slice_drops_it_and_takes_up_its_next_assignment(tmp_path):
+    """Member 1 is slow: all levels but the last are decided without it, and it is cut at each of them."""
+    lines = []
+    search = new_search(Falling(), lines.append)
+    rows = drive(tmp_path, search, {"rate": 1.0, "seconds": 0.3, "slow": {"1": 0.5}})
+    cut = [line["event"] for line in lines if line["event"]["event"] == "parked"]
+    assert len(cut) >= 2
+    last = {row["attempt"]: row for row in rows}
+    for event in cut:
+        row = last.get(event["attempt"])
+        assert event["training_flops"] == (
+            0 if row is None else (row["slice"] + 1) * price(row["cap"], row["lineages"])
+        )
+    assert search.cut == {}
+    assert search.spent["training"] == paid(rows), "every slice that ran is paid, once"
+    assert len({row["pid"] for row in rows}) == 2, "a trial that is cut keeps its actor"
+    here = new_search(Falling())
+    run_inprocess(here, TableRunner(rate=1.0), MemoryStore())
+    assert decisions(search) == decisions(here)
+
+
+def test_fifty_proposals_share_two_actors(tmp_path):
+    """Every member of a search by proposals is new; its trial ends with its report, and its actor goes on."""
+    times = []
+
+    def note(line):
+        if line["event"]["event"] == "measured":
+            times.append(time.monotonic())
+
+    search = new_search(Falling(), note, replicas=1, proposals=50)
+    rows = drive(tmp_path, search, {"slices": 1, "least": 99.0})
+    assert len(times) == 50
+    assert len({row["pid"] for row in rows}) <= 2
+    assert times[-1] - times[5] < 20
 
 
 def test_members_take_turns_where_there_are_fewer_slots(tmp_path):
@@ -88,7 +140,7 @@ def test_an_exception_of_the_members_own_code_is_its_failure_and_no_retry(tmp_pa
     search, _ = on_ray(tmp_path, arguments={"faults": {"3": "raise"}})
     assert search.state.dropped[0].startswith("ZeroDivisionError: in the member's own code (table_runner.py:")
     assert search.failures == {"member_failed": 1}
-    assert decisions(search) == decisions(inprocess(faults={"3": "raise"}))
+    assert decisions(search) == decisions(inprocess(arguments={"faults": {"3": "raise"}}))
 
 
 def test_a_limit_ends_the_search_at_once_though_slices_are_long(tmp_path):

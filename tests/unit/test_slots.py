@@ -57,3 +57,43 @@ def test_a_trial_may_be_silent_for_ten_typical_slices_and_never_less_than_the_de
     for one in seconds:
         pace.note(one)
     assert pace.allowed_s() == allowed
+
+
+def test_a_busy_member_that_is_cut_leaves_at_the_end_of_its_slice_and_then_does_what_is_next():
+    slots = Slots(1)
+    slots.wait(assignment(0), has_trial=False)
+    slots.next_start()
+    assert slots.cut(0) is None
+    following = assignment(0)
+    slots.wait(following, has_trial=True)
+    assert slots.busy[0].leaving
+    assert slots.next_handover() is None
+    slots.rest(0)
+    assert slots.idle == {}
+    assert slots.next_handover() is following
+
+
+def test_an_assignment_that_nobody_has_begun_is_taken_from_its_queue_wherever_it_waits():
+    slots = Slots(2)
+    for member in range(3):
+        slots.wait(assignment(member), has_trial=False)
+    assert members(slots.cut(2), slots.cut(2), slots.next_start(), slots.next_start()) == [2, None, 0, 1]
+    slots.rest(0)
+    slots.wait(assignment(0), has_trial=True)  # to be handed over
+    slots.wait(assignment(2), has_trial=True)  # to be resumed
+    slots.cut(1)
+    slots.wait(assignment(1), has_trial=True)  # once its slice ended
+    assert members(slots.cut(0), slots.cut(1), slots.cut(2)) == [0, 1, 2]
+    assert slots.idle == {0: None}
+
+
+def test_what_a_member_was_to_do_next_needs_a_new_trial_when_its_trial_is_gone():
+    slots = Slots(2)
+    for member in range(2):
+        slots.wait(assignment(member), has_trial=False)
+        slots.next_start()
+        slots.cut(member)
+    slots.wait(assignment(0), has_trial=True)
+    assert slots.forget(0).leaving
+    assert slots.forget(1).leaving
+    assert members(slots.next_start(), slots.next_start()) == [0, None]
