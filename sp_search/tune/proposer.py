@@ -32,7 +32,7 @@ from sp_search.warm_start import Tried
 
 JOURNAL_NAME = "optuna.log"
 MOST_ASKS = 64
-"""Asks for one proposal, each for other fields, before the fields of the cheapest program are taken."""
+"""Asks for one proposal that fits and is new, before the fields of the cheapest program are taken, new or not."""
 CUT = "cut"
 
 
@@ -60,6 +60,8 @@ class OptunaProposer:
         self._tried = [Tried.model_validate(one) for one in entries[0]["header"].get("earlier", [])]
         asked = [Propose.model_validate(a) for e in entries for a in e.get("actions", []) if a["action"] == "propose"]
         self._requests = {request.member: request for request in asked}
+        self._enough = study.verdict.lineages_to_fail
+        self._failures: dict[str, list[tuple[float, int]]] = {}
         self._accepted: dict[int, Proposal] = {}
         self._live: dict[int, Trial] = {}
         self._told: set[int] = set()
@@ -67,7 +69,10 @@ class OptunaProposer:
         self._storage = _open(folder / JOURNAL_NAME, self.name)
 
     def propose(self, request: Propose) -> Proposed:
-        """Ask for a point under the request's cap; what Optuna puts above the cap is taken at the cap."""
+        """Ask for a point under the request's cap; what Optuna puts above the cap is taken at the cap.
+
+        What does not fit, or failed already, costs nothing: its trial fails, and another is asked for.
+        """
         self._requests[request.member] = request
         study = self._study(request.milestone)
         for stale in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
@@ -78,7 +83,7 @@ class OptunaProposer:
         for attempt in range(MOST_ASKS):
             trial = self._ask(study, request, attempt)
             proposal = self.space.realise(trial.params, request.cap)
-            if proposal is not None:
+            if proposal is not None and not self._failed_already(proposal, request.milestone):
                 break
             study.tell(trial, state=TrialState.FAIL)
         else:
@@ -117,6 +122,9 @@ class OptunaProposer:
         if came is None or not all(map(isfinite, came)):
             self._end(report.member, "no lineage could be judged" if came is None else f"not finite: {tuple(came)}")
             return
+        if came.shortfall > 0:
+            failed = sum(lineage.tried for lineage in report.lineages)
+            self._failures.setdefault(_program(proposal), []).append((request.milestone, failed))
         attributes = {"search_flops": report.training_flops}
         self._tell(report.member, self._values(came), self._constraints(came.shortfall), attributes)
         self._tried.append(_tried(proposal, came, request.milestone))
@@ -136,6 +144,11 @@ class OptunaProposer:
         trial = study.ask(self.distributions)
         trial.set_user_attr("member", request.member)
         return trial
+
+    def _failed_already(self, proposal: Proposal, milestone: float) -> bool:
+        """Whether a program has failed in as many lineages as make a failure, at this milestone or an easier one."""
+        failed = sum(count for easier, count in self._failures.get(_program(proposal), []) if easier <= milestone)
+        return failed >= self._enough
 
     def _values(self, came: Came) -> list[float]:
         """Return the objectives' values; accuracy above the milestone counts for nothing."""
@@ -308,6 +321,12 @@ def _name(study: Study, header: dict[str, Any]) -> str:
     """Return a name that no other run has: a run of the same study file has another beginning in its ledger."""
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:12]
     return f"{study.name}-{digest}"
+
+
+def _program(proposal: Proposal) -> str:
+    """Return what tells programs apart; under a mean budget its cap belongs to it."""
+    cap = proposal.budget.cap if proposal.budget.kind == "mean" else None
+    return json.dumps([proposal.config, proposal.budget.axis, cap], sort_keys=True)
 
 
 def _attributes(request: Propose, proposal: Proposal) -> dict[str, Any]:
