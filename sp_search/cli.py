@@ -157,7 +157,7 @@ def plan(study: StudyFile, /, *, overrides: Overrides = None, seed: int | None =
 def _planned(asked: Study) -> Answer:
     """Return one study's plan."""
     from sp_search import api
-    from sp_search.report.words import flops
+    from sp_search.report.words import flops, level_words
 
     planned = api.plan(asked)
     total = sum(row.training_flops or 0.0 for row in planned.rows)
@@ -168,7 +168,7 @@ def _planned(asked: Study) -> Answer:
             "any proposal"
             if row.member is None
             else overridden(asked.population.members[row.member]) or "as the study's",
-            f"{row.cap:g}",
+            f"{row.cap:g}" if not planned.space.controls else level_words(planned.space, row.level),
             "-" if row.axis_value is None else str(row.axis_value),
             "-" if row.max_flops_per_example is None else flops(row.max_flops_per_example),
             "-" if row.training_flops is None else flops(row.training_flops),
@@ -179,7 +179,7 @@ def _planned(asked: Study) -> Answer:
     header = (
         "member",
         "config",
-        f"cap ({space.measure})",
+        f"cap ({space.measure})" if not space.controls else "control",
         space.axis,
         "at most per example",
         "training at most",

@@ -97,6 +97,7 @@ def _terms(study: Study) -> Terms:
         milestones=study.milestones,
         lineages_to_fail=study.verdict.lineages_to_fail,
         false_negative=study.verdict.false_negative,
+        quorum=study.verdict.quorum,
     )
 
 

@@ -104,6 +104,10 @@ class VerdictSettings(Section):
     min_pass_rate: float = Field(0.5, ge=0.01, le=0.99, description="a level that passes at this rate is to be found")
     false_negative: float = Field(0.05, ge=1e-6, le=0.5, description="chance to call such a level failed")
 
+    quorum: bool = Field(
+        True, description="close a level as soon as its verdict is known; false: hear every trial that it began"
+    )
+
     @property
     def lineages_to_fail(self) -> int:
         """Failures in a row that a level with the least pass rate shows with chance `false_negative` at most."""

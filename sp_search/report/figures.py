@@ -58,7 +58,8 @@ def budget_over_time(story: Story) -> str | None:
 
     def draw(axes: Axes) -> None:
         visits = [number + 1 for number in range(len(outcomes))]
-        heights = [outcome.cap for outcome in outcomes]
+        controls = story.space.controls
+        heights = [next(iter(controls[one.level].values())) if controls else one.cap for one in outcomes]
         for before, after in pairwise(range(len(outcomes))):
             middle = [visits[before], visits[after], visits[after]]
             colour = PHASE_COLOURS.get(outcomes[after].phase, GREY)
@@ -72,7 +73,8 @@ def budget_over_time(story: Story) -> str | None:
         if len(outcomes) <= 20:
             for visit, height, previous in zip(visits, heights, [0.0, *heights], strict=False):
                 _label(axes, f"{height:.4g}", (visit, height), 8 if height > previous else -15)
-        _mark_answer(axes, story)
+        if not controls:
+            _mark_answer(axes, story)
         _mark_milestones(axes, [outcome.milestone for outcome in outcomes])
         if min(heights) > 0 and max(heights) / min(heights) > 30:
             axes.set_yscale("log")
@@ -83,7 +85,7 @@ def budget_over_time(story: Story) -> str | None:
         if len(visits) <= 4:
             axes.set_xticks(visits)
         axes.set_xlabel("level, in the order of the search")
-        axes.set_ylabel(f"budget ({story.measure.replace('_', ' ')})")
+        axes.set_ylabel(next(iter(controls[0])) if controls else f"budget ({story.measure.replace('_', ' ')})")
         _legend(axes, [outcome.phase for outcome in outcomes], {outcome.verdict for outcome in outcomes})
 
     return picture(draw, "budget", "Budget over time: every level that was searched, its phase and its verdict")

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from sp_search.levels import LevelOutcome
-from sp_search.report.words import PHASES, amount
+from sp_search.report.words import PHASES, amount, level_words
 from sp_search.schedulers.base import Resolved, View
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def progress_of(search: Search) -> Progress:
     return Progress(
         visit=state.open.visit,
         phase=PHASES.get(state.open.phase, state.open.phase),
-        budget=amount(state.space.caps[state.open.level], measure),
+        budget=level_words(state.space, state.open.level),
         best="none yet" if best is None else amount(best[0].budget.cap, measure),
         done=_done(search),
         failed=_failed(search),

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME, read_ledger
 from sp_search.levels import LevelOutcome
-from sp_search.records import Budget, Minimum
+from sp_search.records import Budget, LevelSpace, Minimum
 from sp_search.rows import LedgerReader
 
 HASHED = ("study.yaml", LEDGER_NAME, "result.json", "program/model.safetensors", "program/config.json")
@@ -150,9 +150,14 @@ class Story(NamedTuple):
         return [_level(outcome) for outcome in self.ledger.outcomes] if self.result is None else self.result.levels
 
     @property
+    def space(self) -> LevelSpace:
+        """The ladder."""
+        return LevelSpace.model_validate(self.ledger.header["space"])
+
+    @property
     def measure(self) -> str:
         """What the search's caps are counted in."""
-        return str(self.ledger.header["space"]["measure"])
+        return self.space.measure
 
 
 def read_story(folder: Path) -> Story:

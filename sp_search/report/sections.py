@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sp_search.report.reading import Story
-from sp_search.report.words import FAILURES, amount, bounds, flops, minimum_words, pass_rate, percent
+from sp_search.report.words import FAILURES, amount, bounds, flops, level_words, minimum_words, pass_rate, percent
 
 MOST_ROWS = 400
 
@@ -74,7 +74,7 @@ def _milestones(story: Story) -> Part | None:
 
 
 def _levels(story: Story) -> Part | None:
-    levels = sorted(story.levels, key=lambda level: (level.milestone, level.cap))
+    levels, space = sorted(story.levels, key=lambda level: (level.milestone, level.level)), story.space
     if not levels:
         return None
     several = len({level.milestone for level in levels}) > 1
@@ -82,7 +82,7 @@ def _levels(story: Story) -> Part | None:
     cells = [
         (
             *((percent(level.milestone),) if several else ()),
-            amount(level.cap, story.measure),
+            level_words(space, level.level),
             level.verdict,
             pass_rate(level),
             *((str(level.undecided),) if lost else ()),
@@ -92,8 +92,8 @@ def _levels(story: Story) -> Part | None:
     terms = story.ledger.header["terms"]
     text = (
         f"A level passes at the first verified program; it fails after at least {terms.get('lineages_to_fail', 5)} "
-        f"lineages (independent seeds) without one, which excludes pass rates above the bound at "
-        f"{percent(1 - terms.get('false_negative', 0.05))}."
+        f"lineages (independent seeds) of every configuration without one, which excludes pass rates above the bound "
+        f"at {percent(1 - terms.get('false_negative', 0.05))}. A level that the search left with fewer is undecided."
         + (" Undecided lineages were lost to the machinery and count for neither side." if lost else "")
     )
     heads = ("milestone",) * several + ("budget", "verdict", "lineages that passed") + ("undecided",) * lost
@@ -167,8 +167,11 @@ def _unproposed(story: Story) -> list[str]:
 
 
 def _untried_levels(story: Story) -> list[str]:
-    caps = story.ledger.header["space"]["caps"]
+    caps = story.space.caps
     seen = {outcome.level for outcome in story.ledger.outcomes}
+    if story.space.controls:
+        untried = [level_words(story.space, level) for level in range(len(caps)) if level not in seen]
+        return [f"Not tried: {', '.join(untried)}."] if untried else ["Every level of the control was tried."]
     unsearched = [cap for level, cap in enumerate(caps) if level not in seen]
     unsearched = unsearched if story.result is None else story.result.unsearched
     answer = None if story.result is None or story.result.budget is None else story.result.budget.cap

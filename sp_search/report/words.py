@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil, floor, isclose
 
-from sp_search.records import Budget, Minimum
+from sp_search.records import Budget, LevelSpace, Minimum
 from sp_search.report.reading import Estimate, LevelEntry, MilestoneEntry, Story
 
 PHASES = {
@@ -54,6 +54,13 @@ def amount(value: float, measure: str) -> str:
         return flops(value)
     noun = measure.replace("_", " ")
     return f"{value:,.6g} {noun[:-1] if value == 1 and noun.endswith('s') else noun}"
+
+
+def level_words(space: LevelSpace, level: int) -> str:
+    """Return what a level of the ladder allows: its cap, or the value of its control."""
+    if space.controls:
+        return ", ".join(f"{name} {value:g}" for name, value in space.controls[level].items())
+    return amount(space.caps[level], space.measure)
 
 
 def percent(value: float) -> str:

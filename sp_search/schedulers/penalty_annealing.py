@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from sp_search.schedulers.growing import Growing
 
@@ -20,6 +20,16 @@ class PenaltyAnnealing(Growing):
     strictest: float = Field(1.0, gt=0, description="strength of the penalty at first")
     loosest: float = Field(0.001, gt=0, description="strength of the penalty at last")
     ratio: float = Field(2.0, gt=1, description="ratio of neighbouring strengths")
+
+    @field_validator("loosest")
+    @classmethod
+    def _below_the_strictest(cls, loosest: float, info: ValidationInfo) -> float:
+        strictest = info.data.get("strictest")
+        if strictest is not None and loosest > strictest:
+            raise ValueError(
+                f"got {loosest:g}, above strictest ({strictest:g}): the penalty is loosened, never tightened"
+            )
+        return loosest
 
     def controls(self) -> list[dict[str, float]]:
         """Return the strength at every level, strict first."""
