@@ -110,7 +110,7 @@ def runner_and_assignment() -> tuple[NeuralRunner, Assignment]:
 def test_a_clone_begins_with_the_weights_and_the_moments_of_its_source() -> None:
     runner, assignment = runner_and_assignment()
     state = runner.begin(assignment, None)
-    state.arrays["flat_RP"] = torch.randn(state.arrays["weights_RP"].shape, generator=Generator().manual_seed(0))
+    state.arrays["first_RP"] = torch.randn(state.arrays["weights_RP"].shape, generator=Generator().manual_seed(0))
     donor = Donor(visit=0, lineages=[0, 1], sources=[1, 1])
     later = assignment.model_copy(update={"visit": 1, "lineages": [1, 2], "init_from": donor})
     inherited = runner.begin(later, state)
