@@ -15,17 +15,21 @@ from benchmarks.search.runs import READINGS
 from sp_search.schedulers.annealing import Annealing
 from sp_search.schedulers.doubling import Doubling
 
+KEEPING: dict[str, Any] = {"inherit": True}
 ABLATIONS: dict[str, tuple[Search, dict[str, Any]]] = {
-    "as shipped": (scheduled(Annealing), {"inherit": True}),
+    "as shipped": (scheduled(Annealing), KEEPING),
     "no inheritance": (scheduled(Annealing), {"inherit": False}),
-    "up only (no down phase)": (scheduled(Doubling), {"inherit": True}),
-    "straight down to the level below": (scheduled(partial(Annealing, down=0.999)), {"inherit": True}),
-    "up by 1.5": (scheduled(partial(Annealing, up=1.5)), {"inherit": True}),
-    "up by 4": (scheduled(partial(Annealing, up=4.0)), {"inherit": True}),
-    "3 lineages to fail": (scheduled(Annealing, lineages_to_fail=3, members=3), {"inherit": True}),
-    "8 lineages to fail": (scheduled(Annealing, lineages_to_fail=8, members=8), {"inherit": True}),
-    "quorum, 5 workers": (scheduled(Annealing, workers=5), {"inherit": True}),
-    "full barrier, 5 workers": (scheduled(Annealing, workers=5, quorum=False), {"inherit": True}),
+    "no way down (the first pass is the answer)": (scheduled(partial(Doubling, ratio=1.4)), KEEPING),
+    "down to within 10 %": (scheduled(partial(Annealing, tolerance=0.1)), KEEPING),
+    "up by 1.2": (scheduled(partial(Annealing, up=1.2)), KEEPING),
+    "up by 2": (scheduled(partial(Annealing, up=2.0)), KEEPING),
+    "1 try a level": (scheduled(partial(Annealing, tries=1)), KEEPING),
+    "3 tries a level": (scheduled(partial(Annealing, tries=3)), KEEPING),
+    "5 tries a level": (scheduled(partial(Annealing, tries=5)), KEEPING),
+    "3 lineages to fail": (scheduled(Annealing, lineages_to_fail=3), KEEPING),
+    "8 lineages to fail": (scheduled(Annealing, lineages_to_fail=8), KEEPING),
+    "5 workers, quorum": (scheduled(Annealing, workers=5), KEEPING),
+    "5 workers, full barrier": (scheduled(Annealing, workers=5, quorum=False), KEEPING),
 }
 
 
@@ -35,7 +39,7 @@ def ablate(seeds: range) -> list[dict[str, Any]]:
     for world in inheriting():
         for name, (search, how) in ABLATIONS.items():
             runs = [search(world, seed, **how) for seed in seeds]
-            workers = 5 if name.endswith("5 workers") else 1
+            workers = 5 if name.startswith("5 workers") else 1
             for reading in READINGS:
                 found = summary([judged(run, world, reading, workers) for run in runs])
                 rows.append({"world": world.name, "method": name, "whose": "sp_search", "reading": reading, **found})

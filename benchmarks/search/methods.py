@@ -79,12 +79,25 @@ OURS_RARE = Method("sp_search", "sp_search", {
 }, slow=True)  # fmt: skip
 BASELINES = [
     Method("doubling", "sp_search", {
-        "from the least": scheduled(Doubling), "random start": scheduled(partial(Doubling, randomised=True)),
+        "by 2": scheduled(Doubling),
+        "by e, random start": scheduled(partial(Doubling, randomised=True)),
+        "by 1.1": scheduled(partial(Doubling, ratio=1.1)),
     }),
-    Method("doubling, then bisection", "sp_search", {"default": scheduled(DoublingBisect)}),
-    Method("log bisection", "sp_search", {"default": scheduled(LogBisect)}),
-    Method("log grid, ascending", "sp_search", {"default": scheduled(Grid)}),
-    Method("Levin", "sp_search", {"default": scheduled(Levin)}),
+    Method("doubling, then bisection", "sp_search", {
+        "by 2": scheduled(DoublingBisect),
+        "by 2, to 10 %": scheduled(partial(DoublingBisect, tolerance=0.1)),
+    }),
+    Method("log bisection", "sp_search", {
+        "to the end": scheduled(LogBisect), "to 10 %": scheduled(partial(LogBisect, tolerance=0.1)),
+    }),
+    Method("log grid, ascending", "sp_search", {
+        "8 points": scheduled(Grid), "24 points": scheduled(partial(Grid, points=24)),
+        "72 points": scheduled(partial(Grid, points=72)),
+    }),
+    Method("Levin", "sp_search", {
+        "by 2": scheduled(Levin), "by 1.4": scheduled(partial(Levin, ratio=1.4)),
+        "by 1.1, all alike": scheduled(partial(Levin, ratio=1.1, bits=0.0)),
+    }),
     Method("Luby", "sp_search", {"default": scheduled(Luby)}),
 ]  # fmt: skip
 RANDOM = Method("random", "plain", _confirmed({"log-uniform": RandomPeer}))

@@ -80,8 +80,8 @@ def _scores(task: Task) -> dict[str, float]:
 
 
 def in_processes(work: Callable[[Task], Any], tasks: list[Task]) -> list[Any]:
-    """Return `work` of every task, in order."""
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    """Return `work` of every task, in order, on as many processes as BENCHMARK_JOBS says or there are processors."""
+    with ProcessPoolExecutor(int(os.environ.get("BENCHMARK_JOBS", os.cpu_count() or 1))) as pool:
         return list(pool.map(work, tasks))
 
 

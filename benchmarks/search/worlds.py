@@ -192,9 +192,12 @@ class Rare:
 
     @cached_property
     def lowest(self) -> float:
-        every = (dict(zip(self.choices, values, strict=True)) for values in product(*self.choices.values()))
-        passing = (config for config in every if any(self.passes(config, replicate) for replicate in range(REPLICATES)))
-        return min(self.compute(config) for config in passing)
+        every = [dict(zip(self.choices, values, strict=True)) for values in product(*self.choices.values())]
+        return next(
+            self.compute(config)
+            for config in sorted(every, key=self.compute)
+            if any(self.passes(config, replicate) for replicate in range(REPLICATES))
+        )
 
     @cached_property
     def _sample(self) -> list[tuple[float, float]]:
