@@ -41,14 +41,16 @@ def _donor(state: SearchState, member: int, level: int) -> Donor | None:
     level that failed on the way up is taken up again from above, not from its own failure.
     """
     carried = set(state.lineages.get(member, ()))
-    donors = [one for one in state.history if member in one.members and carried <= set(one.members[member].lineages)]
-    above = [outcome for outcome in donors if outcome.level >= level and outcome.verdict == "passed"]
-    below = [outcome for outcome in donors if outcome.level <= level]
-    if above:
-        chosen = min(above, key=lambda outcome: (outcome.level, -outcome.visit))
-    elif below:
-        chosen = max(below, key=lambda outcome: (outcome.level, outcome.visit))
-    else:
+    above = below = None
+    for one in reversed(state.history):
+        nearer_above = level <= one.level and one.verdict == "passed" and (above is None or one.level < above.level)
+        nearer_below = one.level <= level and (below is None or one.level > below.level)
+        if not (nearer_above or nearer_below) or member not in one.members:
+            continue
+        if carried <= set(one.members[member].lineages):
+            above, below = (one if nearer_above else above), (one if nearer_below else below)
+    chosen = above or below
+    if chosen is None:
         return None
     stored = chosen.members[member]
     carried_in_order = sorted(state.lineages[member], key=lambda lineage: lineage not in stored.passing)

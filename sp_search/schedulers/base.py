@@ -77,7 +77,8 @@ class View(NamedTuple):
     @classmethod
     def of(cls, state: SearchState) -> View:
         """Return what is to be seen of a search between two visits."""
-        history = [outcome for outcome in state.history if outcome.milestone == state.milestone]
+        milestone = state.milestone
+        history = [outcome for outcome in state.history if outcome.milestone == milestone]
         evidence = max(state.terms.lineages_to_fail, state.population.replicas)
         return cls(history, state.space, failed_below(state), evidence, state.terms.seed)
 
