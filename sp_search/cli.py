@@ -201,6 +201,44 @@ def _planned(asked: Study) -> Answer:
 
 
 @app.command
+def simulate(
+    study: StudyFile,
+    /,
+    *,
+    oracle: str,
+    oracle_set: list[str] | None = None,
+    workers: str = "1,4,16,64",
+    seeds: int = 20,
+    stragglers: float = 0.0,
+    crashes: bool = False,
+    overrides: Overrides = None,
+    seed: int | None = None,
+) -> Answer:
+    """Put a study's scheduler, verdict and population to the test in a world whose truth is known; nothing is trained.
+
+    Args:
+        study: the study's YAML file.
+        oracle: the world (sp-search list oracles).
+        oracle_set: field=value of the oracle; may be repeated.
+        workers: numbers of virtual workers, with commas.
+        seeds: how many searches each, from the study's seed on.
+        stragglers: share of trials that take ten times as long (0 to 1).
+        crashes: let the driver die after every ledger line of the first seed, and compare the answers.
+        overrides: path=value, applied before the study is validated; may be repeated.
+        seed: overrides the study's seed.
+    """
+    from sp_search.arms import Arms, load_asked
+    from sp_search.simulation import lines_of, oracle_of, setting_of, simulated
+
+    asked = load_asked(study, overrides=tuple(overrides or ()), seed=seed)
+    if isinstance(asked, Arms):
+        raise StudyError([f"{study}: it compares arms: simulate takes a single study"])
+    setting = setting_of(workers, seeds, stragglers)
+    payload = simulated(asked, oracle_of(oracle, oracle_set or ()), setting, crashes=crashes)
+    return Answer(payload, "\n".join(lines_of(payload)))
+
+
+@app.command
 def validate(*studies: StudyFile, overrides: Overrides = None, seed: int | None = None) -> Answer:
     """Check study files and say every problem of every file; nothing is started or written.
 
@@ -302,7 +340,7 @@ def list_parts(family: str | None = None, /) -> Answer:
     """List the parts that are installed, with their settings.
 
     Args:
-        family: tasks, models, priors, schedulers or audits; all if not given.
+        family: tasks, models, priors, schedulers, oracles or audits; all if not given.
     """
     from sp_search.plugins import FAMILIES, discover, suggest
 

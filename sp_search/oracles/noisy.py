@@ -47,6 +47,11 @@ class Noisy(Ladder):
             )
         return self
 
+    @property
+    def milestone_asked(self) -> float:
+        """The milestone."""
+        return self.milestone
+
     def own_cap(self, budget: float, seed: int) -> float:
         """Return the cap from which a lineage is good; drawn anew at every level unless luck is kept."""
         luck = self.draw(budget, seed) or 2.0**-53

@@ -33,6 +33,7 @@ ROWS = [
     {"session"},
     {"running"},
     {"api", "terminal"},
+    {"simulation"},
     {"cli"},
     {"__main__"},
 ]

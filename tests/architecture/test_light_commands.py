@@ -28,6 +28,7 @@ def cpu_seconds_of_children():
     [
         ["validate", "studies/quickstart.yaml"],
         ["plan", "studies/quickstart.yaml"],
+        ["simulate", "studies/quickstart.yaml", "--oracle", "steep", "--workers", "1,4", "--seeds", "3"],
         ["list"],
         ["schema"],
         ["status", "studies"],

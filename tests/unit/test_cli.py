@@ -282,4 +282,6 @@ def test_the_options_of_every_command_are_frozen():
     from sp_search.cli import app
 
     commands = {name for name in app if not name.startswith("-")}
-    assert commands == {"run", "resume", "plan", "validate", "status", "report", "export", "ui", "list", "schema"}
+    assert commands == {
+        "run", "resume", "plan", "simulate", "validate", "status", "report", "export", "ui", "list", "schema",
+    }  # fmt: skip

@@ -1,0 +1,281 @@
+"""A study's scheduler, verdict and population in a world whose truth is known: the answer of `sp-search simulate`.
+
+Costs and times are in prices of one lineage at C*, so that worlds can be compared. Left out: the study's task, model
+and ladder; searches by proposals, whose space is not the oracle's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, median
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from sp_search.drive.cluster import Stragglers
+from sp_search.drive.simulated import SimulationResult, simulate
+from sp_search.errors import StudyError
+from sp_search.levels import Terms
+from sp_search.oracles.base import OraclePart
+from sp_search.records import derive_seed
+from sp_search.settings_file import dotted, read_changes
+from sp_search.strict import PartOf, Section
+from sp_search.study import Study
+from sp_search.terminal import plain, table
+
+CRASHES = 200
+"""Most ledger lines after which a search is let die; of more, so many evenly spread."""
+
+
+class _World(Section):
+    oracle: Annotated[OraclePart, PartOf("oracles")]
+
+
+class Setting(Section):
+    """How often and on what a study is simulated."""
+
+    workers: list[Annotated[int, Field(ge=1, le=1_000_000)]] = Field(min_length=1)
+    seeds: int = Field(ge=1, le=1_000_000)
+    stragglers: float = Field(ge=0, le=1)
+
+
+class Truth(NamedTuple):
+    """C* of an oracle by the study's own standard, and the price of a lineage there (1 where there is no C*)."""
+
+    least: float | None
+    price: float
+
+
+def oracle_of(name: str, settings: Sequence[str]) -> OraclePart:
+    """Return the oracle of that name with `field=value` settings, its data read.
+
+    Raises:
+        StudyError: no such oracle, a setting that it refuses, or a package that is not installed.
+    """
+    values = {dotted(change.path): change.value for change in read_changes(settings)}
+    try:
+        oracle = _World.model_validate({"oracle": {**values, "kind": name}}).oracle
+        oracle.levels  # noqa: B018  # a table is read here, where its absence can be said
+    except ValidationError as error:
+        lines = [(dotted(one["loc"][1:]), one["msg"]) for one in error.errors(include_url=False)]
+        raise StudyError([f"--oracle {name}: {key}: {words}" if key else words for key, words in lines]) from None
+    except ImportError as error:
+        raise StudyError([f"--oracle {name}: {error}"]) from None
+    return oracle
+
+
+def setting_of(workers: str, seeds: int, stragglers: float) -> Setting:
+    """Return the setting of a command line (`workers` as `1,4,16`), or raise `StudyError` with what is wrong."""
+    numbers = [int(one) if one.strip().isdecimal() else one for one in workers.split(",")]
+    try:
+        return Setting.model_validate({"workers": numbers, "seeds": seeds, "stragglers": stragglers})
+    except ValidationError as error:
+        raise StudyError([f"--{one['loc'][0]}: {one['msg']}" for one in error.errors(include_url=False)]) from None
+
+
+def simulated(study: Study, oracle: OraclePart, setting: Setting, *, crashes: bool = False) -> dict[str, Any]:
+    """Return what `study` finds and pays in the oracle's world, by number of workers.
+
+    Raises:
+        StudyError: it searches by proposals.
+    """
+    if study.search is not None:
+        raise StudyError(
+            [f"search: '{study.name}' searches a space of its own, which no oracle knows: simulate a study of members"]
+        )
+    rate = study.verdict.min_pass_rate
+    least = oracle.least(rate)
+    truth = Truth(least, 1.0 if least is None else oracle.cost(least))
+    return {
+        "name": study.name,
+        "scheduler": study.scheduler.model_dump(mode="json"),
+        "oracle": oracle.model_dump(mode="json"),
+        "least": least,
+        "rate": rate,
+        "price": truth.price,
+        "members": len(study.population.members),
+        "replicas": study.population.replicas,
+        "lineages_to_fail": study.verdict.lineages_to_fail,
+        "seeds": [study.seed + index for index in range(setting.seeds)],
+        "stragglers": setting.stragglers,
+        "workers": [_at(study, oracle, truth, setting, workers, crashes) for workers in setting.workers],
+    }
+
+
+def _at(
+    study: Study, oracle: OraclePart, truth: Truth, setting: Setting, workers: int, crashes: bool
+) -> dict[str, Any]:
+    """Return every seed's search with that many workers, and what they have in common."""
+    runs = []
+    for index in range(setting.seeds):
+        result = _run(study, oracle, setting, workers, study.seed + index)
+        runs.append(_row(study.seed + index, result, oracle, truth))
+    found = [row["found"] / truth.least for row in runs if row["found"] is not None and truth.least is not None]
+    at = {
+        "workers": workers,
+        "met": fmean(row["found"] is not None for row in runs),
+        "found": [min(found), median(found), max(found)] if found else None,
+        "false": fmean(row["false"] for row in runs),
+        "lucky": None if truth.least is None else fmean(one < 1 - 1e-12 for one in found) if found else 0.0,
+        "covered": None if truth.least is None else fmean(row["covered"] for row in runs),
+        **{key: fmean(row[key] for row in runs) for key in ("cost", "trials", "time", "utilisation")},
+        "curve": _curve(runs, truth),
+        "runs": runs,
+    }
+    return at | ({"crashes": _crashes(study, oracle, setting, workers, truth)} if crashes else {})
+
+
+def _run(
+    study: Study, oracle: OraclePart, setting: Setting, workers: int, seed: int, crash_at: int | None = None
+) -> SimulationResult:
+    terms = Terms(
+        seed=seed,
+        milestones=[oracle.milestone_asked],
+        lineages_to_fail=study.verdict.lineages_to_fail,
+        false_negative=study.verdict.false_negative,
+        quorum=study.verdict.quorum,
+    )
+    return simulate(
+        study.scheduler,
+        oracle,
+        workers=workers,
+        seed=seed,
+        crash_at=crash_at,
+        members=study.population.members,
+        replicas=study.population.replicas,
+        terms=terms,
+        confidence=study.selection.confidence,
+        stragglers=Stragglers(share=setting.stragglers),
+    )
+
+
+def _row(seed: int, result: SimulationResult, oracle: OraclePart, truth: Truth) -> dict[str, Any]:
+    low, high, claim = result.minimum.low, result.minimum.high, result.selected
+    false = False
+    if claim is not None:
+        false = not oracle.passes(claim.cost, derive_seed(seed, claim.member, claim.lineage))
+    return {
+        "seed": seed,
+        "found": result.found_budget,
+        "false": false,
+        "low": low,
+        "high": high,
+        "covered": truth.least is not None and _at_most(low, truth.least) and _at_most(truth.least, high),
+        "cost": result.search_cost / truth.price,
+        "trials": result.trials,
+        "time": result.virtual_time / truth.price,
+        "utilisation": result.utilisation,
+        "curve": [[paid / truth.price, cap] for _, paid, cap in result.curve],
+    }
+
+
+def _at_most(low: float | None, high: float | None) -> bool:
+    return low is None or high is None or low <= high * (1 + 1e-12)
+
+
+def _curve(runs: list[dict[str, Any]], truth: Truth) -> list[tuple[float, float | None]]:
+    """Return (spent, median of the least caps found by then over C*), None where fewer than half found any."""
+    most, spent, points = max(row["cost"] for row in runs), 1.0, []
+    while True:
+        caps = [min((cap for paid, cap in row["curve"] if paid <= spent), default=float("inf")) for row in runs]
+        middle = sorted(caps)[len(caps) // 2] / (truth.least or 1.0)
+        points.append((spent, None if middle == float("inf") else middle))
+        if spent >= most:
+            return points
+        spent *= 2
+
+
+def _crashes(study: Study, oracle: OraclePart, setting: Setting, workers: int, truth: Truth) -> dict[str, Any]:
+    """Let the search of the first seed die after its ledger lines, one search for each, and compare its answers."""
+    calm = _run(study, oracle, setting, workers, study.seed)
+    lines = range(1, len(calm.events) + 1, -(-len(calm.events) // CRASHES))
+    died = [_run(study, oracle, setting, workers, study.seed, line) for line in lines]
+    same = [
+        (one.found_budget, one.selected, one.levels) == (calm.found_budget, calm.selected, calm.levels) for one in died
+    ]
+    lost = [one.lost / truth.price for one in died]
+    return {
+        "lines": len(calm.events),
+        "crashes": len(died),
+        "same": sum(same),
+        "lost": fmean(lost),
+        "most_lost": max(lost),
+    }
+
+
+def lines_of(payload: dict[str, Any]) -> list[str]:
+    """Say it in words and tables."""
+    oracle = dict(payload["oracle"])
+    settings = ", ".join(f"{key} {plain(value)}" for key, value in oracle.items() if key != "kind")
+    least, known = payload["least"], payload["least"] is not None
+    unit = "C*" if known else "unit"
+    members, lineages = _count(payload["members"], "member"), _count(payload["replicas"], "lineage")
+    lines = [
+        f"{payload['name']}: {payload['scheduler']['kind']} in the world of {oracle['kind']} ({settings})",
+        f"C* {least:g}, the least level at which {payload['rate']:.0%} of lineages pass; one lineage there costs "
+        f"{payload['price']:g}"
+        if known
+        else f"no level at which {payload['rate']:.0%} of lineages pass: there is no C*, and prices are the oracle's",
+        f"{members} x {lineages}, {payload['lineages_to_fail']} fail a budget; "
+        f"means over {_count(len(payload['seeds']), 'seed')} from {payload['seeds'][0]}",
+        "",
+        *table([_HEADS, *(_cells(at) for at in payload["workers"])]),
+        "",
+        f"least cap found over {unit}, median over seeds, by what was spent:",
+        *_curve_table(payload["workers"], unit),
+    ]
+    crashes = [(at["workers"], at["crashes"]) for at in payload["workers"] if "crashes" in at]
+    if crashes:
+        lines += ["", f"crashes, seed {payload['seeds'][0]}:", *(_crash_words(*one, unit) for one in crashes)]
+    return lines
+
+
+_HEADS = (
+    "workers",
+    "met",
+    "false",
+    "found / C*",
+    "below C*",
+    "covers C*",
+    "cost / C*",
+    "trials",
+    "time / C*",
+    "utilisation",
+)
+
+
+def _cells(at: dict[str, Any]) -> tuple[str, ...]:
+    least, middle, most = at["found"] or (None, None, None)
+    return (
+        str(at["workers"]),
+        f"{at['met']:.0%}",
+        f"{at['false']:.0%}",
+        "-" if middle is None else f"{middle:.3g} ({least:.3g} to {most:.3g})",
+        *("-" if at[key] is None else f"{at[key]:.0%}" for key in ("lucky", "covered")),
+        f"{at['cost']:.3g}",
+        f"{at['trials']:.4g}",
+        f"{at['time']:.3g}",
+        f"{at['utilisation']:.0%}",
+    )
+
+
+def _curve_table(workers: list[dict[str, Any]], unit: str) -> list[str]:
+    longest = max((at["curve"] for at in workers), key=len)
+    header = (f"spent / {unit}", *(_count(at["workers"], "worker") for at in workers))
+    rows = []
+    for index, (spent, _) in enumerate(longest):
+        reached = [at["curve"][min(index, len(at["curve"]) - 1)][1] for at in workers]
+        rows.append((f"{spent:g}", *("-" if cap is None else f"{cap:.3g}" for cap in reached)))
+    return table([header, *rows])
+
+
+def _crash_words(workers: int, crashes: dict[str, Any], unit: str) -> str:
+    return (
+        f"  {_count(workers, 'worker')}: died after {crashes['crashes']} of {crashes['lines']} ledger lines, "
+        f"the same answer and visits after {crashes['same']}; a crash throws away {crashes['lost']:.2g} {unit} "
+        f"of training, {crashes['most_lost']:.2g} at most"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
