@@ -69,8 +69,8 @@ class Comparison:
 
     def workers(self) -> list[Row]:
         """Run two worlds on more workers, and with crashes; of their runs the sums alone are kept."""
-        settings = [(workers, rate) for workers in WORKERS for rate in (0.0, CRASH_RATE)]
-        rows = [row for workers, rate in settings for row in self.family("workers", workers=workers, crash_rate=rate)]
+        hows = [{"workers": workers, "crash_rate": rate} for workers in WORKERS for rate in (0.0, CRASH_RATE)]
+        rows = [row for how in hows for row in self.family("workers", readings=("program",), **how)]
         runs = {"curve", "costs", "hits", "regrets"}
         return [{key: value for key, value in row.items() if key not in runs} for row in rows]
 
@@ -87,7 +87,7 @@ def main() -> None:
     parts = {
         "choose": lambda asked: asked.choose(),
         "thresholds": lambda asked: asked.family("thresholds"),
-        "inherit": lambda asked: asked.family("inherit", inherit=True),
+        "inherit": lambda asked: asked.family("inherit", readings=("program",), inherit=True),
         "rare": lambda asked: asked.family("rare"),
         "workers": lambda asked: asked.workers(),
         "ablations": lambda asked: ablate(QUICK_SEEDS if asked.quick else SEEDS),

@@ -34,8 +34,12 @@ def searched(
     quorum: bool = True,
     lineages_to_fail: int = 5,
     proposer: Proposals | None = None,
+    stragglers: float = 0.0,
 ) -> Run:
-    """Return what `scheduler` claims in `world`, as far as the purse reaches."""
+    """Return what `scheduler` claims in `world`, as far as the purse reaches.
+
+    `stragglers`: the share of trainings that take ten times as long as they cost.
+    """
     rng = random.Random(f"crash {seed}")  # noqa: S311
     lost = frozenset(at for at in range(MOST_ATTEMPTS) if rng.random() < crash_rate) if crash_rate else frozenset()
     milestone = world.milestone if isinstance(world, Budgets) else 1.0
@@ -43,7 +47,7 @@ def searched(
     oracle: Any = world.oracle  # type: ignore[attr-defined]
     result = simulate(
         scheduler, oracle, workers=workers, seed=seed, members=members, terms=terms, lose=lost,
-        proposer=proposer, stragglers=Stragglers(),
+        proposer=proposer, stragglers=Stragglers(share=stragglers, factor=10.0),
     )  # fmt: skip
     return Run(
         claims=[claim for claim in _claims(result, world) if claim.spent <= world.purse],

@@ -35,11 +35,11 @@ class Family:
     tolerance: float
 
 
-WORKER_METHODS = [method for method in THRESHOLD_METHODS if method.name != "Optuna GP"]
+FAST_ENOUGH = [method for method in THRESHOLD_METHODS if method.name != "Optuna GP"]
 FAMILIES = {
     "thresholds": Family("thresholds", places.thresholds, places.other_thresholds, THRESHOLD_METHODS, 0.10),
-    "inherit": Family("inherit", places.inheriting, places.other_thresholds, THRESHOLD_METHODS, 0.10),
-    "workers": Family("workers", places.two_thresholds, places.other_thresholds, WORKER_METHODS, 0.10),
+    "inherit": Family("inherit", places.inheriting, places.other_thresholds, FAST_ENOUGH, 0.10),
+    "workers": Family("workers", places.two_thresholds, places.other_thresholds, FAST_ENOUGH, 0.10),
     "rare": Family("rare", places.rare, places.other_rare, RARE_METHODS, 0.25),
 }
 
@@ -108,13 +108,18 @@ def choose(family: Family, methods: list[Method], seeds: range = CHOOSING_SEEDS)
 
 
 def compare(
-    family: Family, methods: list[Method], choice: Choice, seeds: range = SEEDS, **how: Any
+    family: Family,
+    methods: list[Method],
+    choice: Choice,
+    seeds: range = SEEDS,
+    readings: tuple[Reading, ...] = READINGS,
+    **how: Any,
 ) -> list[dict[str, Any]]:
     """Return one row a world, method and reading."""
     tasks: dict[tuple[str, str, str], Task] = {}
     for world in family.worlds():
         for method in methods:
-            for reading in READINGS:
+            for reading in readings:
                 setting = choice[reading][method.name]
                 tasks[world.name, method.name, setting] = Task(
                     family.name, world.name, method.name, setting, seeds, how=how
@@ -132,7 +137,7 @@ def compare(
         }
         for world in family.worlds()
         for method in methods
-        for reading in READINGS
+        for reading in readings
     ]
 
 
