@@ -229,7 +229,7 @@ def decided(state: SearchState) -> bool:
     """Whether the open level has a verdict although trials of it still run."""
     level = state.open
     assert level is not None
-    return state.terms.quorum and not level.plan.every and any(row.passed for row in level.rows)
+    return state.terms.quorum and not level.plan.every and level.cheapest is not None
 
 
 def close_level(state: SearchState) -> tuple[SearchState, list[Action]]:
