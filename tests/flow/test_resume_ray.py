@@ -6,34 +6,35 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from table_driver import answer
-from table_runner import TableRunner, new_search
+from table_driver import RUNNER, STUDIES, answer
+from table_runner import TableRunner, price
 
 from sp_search.drive.inprocess import run_inprocess
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME, Ledger, read_ledger
-from sp_search.plugins import discover
+from sp_search.records import EVENT, Assignment, Measured, Parked
 from sp_search.store import MemoryStore
 
 ROOT = Path(__file__).parents[2]
-MEMBERS = 2
+SLOTS = 2
 
 
 class Driver:
     """A driver in its own process."""
 
-    def __init__(self, folder, kind="annealing", *address):
+    def __init__(self, folder, study="annealing", *address):
         self.folder = folder
-        command = [sys.executable, "-m", "tests.flow.table_driver", str(folder), kind, *address]
+        command = [sys.executable, "-m", "tests.flow.table_driver", str(folder), study, *address]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         if not address:
             del environment["RAY_AUTH_MODE"]  # a cluster of its own, as users have it: with a token
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment)
 
-    def wait_for(self, reached, limit_s=90.0):
+    def wait_for(self, reached, limit_s=120.0):
         """Wait until `reached()`, while the driver runs."""
         deadline = time.monotonic() + limit_s
         while not reached():
@@ -63,23 +64,34 @@ def slices(folder):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def unbroken(kind="annealing"):
-    search = new_search(discover("schedulers")[kind]())
-    run_inprocess(search, TableRunner(), MemoryStore())
+def unbroken(study="annealing"):
+    search = STUDIES[study](None)
+    run_inprocess(search, TableRunner(**RUNNER), MemoryStore())
     return answer(search)
 
 
 def check_work(folder, ends, repeated_by_hand=0):
-    """No finished level ran again, and every end of a driver repeated at most one slice of each live trial."""
-    events = [entry["event"] for entry in read_ledger(folder)]
-    measured = [
-        (event["member"], event["visit"], tuple(row["lineage"] for row in event["lineages"]))
-        for event in events
-        if event["event"] == "measured"
+    """No finished level ran again, every end of a driver repeated at most one slice of each slot, none is paid twice.
+
+    A slice that was begun is paid, unless its trial ended in the middle of it and had nothing more to do.
+    """
+    entries = [entry for entry in read_ledger(folder) if "event" in entry]
+    assignments = [
+        Assignment.model_validate(a["assignment"]) for e in entries for a in e["actions"] if "assignment" in a
     ]
-    assert len(measured) == len(set(measured))
-    work = [(row["member"], row["visit"], tuple(row["lineages"]), row["slice"]) for row in slices(folder)]
-    assert len(work) - len(set(work)) <= ends * MEMBERS + repeated_by_hand
+    owner = {one.attempt: (one.member, one.visit, tuple(one.lineages)) for one in assignments}
+    cost = {owner[one.attempt]: price(one.budget.cap, one.lineages) for one in assignments}
+    begun = [(row["member"], row["visit"], tuple(row["lineages"]), row["slice"]) for row in slices(folder)]
+    assert len(begun) - len(set(begun)) <= ends * SLOTS + repeated_by_hand
+    begun_of = Counter(slice_[:3] for slice_ in set(begun))
+    ended = [event for e in entries if isinstance(event := EVENT.validate_python(e["event"]), Measured | Parked)]
+    whose = [owner[event.attempt] for event in ended]
+    assert len(whose) == len(set(whose)), "measured twice, or paid twice"
+    assert set(begun_of) <= set(whose), "a trial that began is paid"
+    for event, work in zip(ended, whose, strict=True):
+        paid = event.training_flops / cost[work]
+        assert paid == 3 if event.event == "measured" else begun_of[work] - 1 <= paid <= begun_of[work]
+    return sum(event.training_flops for event in ended)
 
 
 @pytest.mark.ray
@@ -95,21 +107,39 @@ def test_a_driver_killed_in_the_middle_of_a_level_resumes_from_the_slice_before_
     visit = tmp_path / "checkpoints" / f"member{live['member']}" / f"visit{live['visit']}"
     newest = max(visit.rglob("state-*.json"))
     newest.write_bytes(newest.read_bytes().replace(b"chain", b"chian"))
-    assert Driver(tmp_path).answer() == unbroken()
-    check_work(tmp_path, ends=1, repeated_by_hand=1)
+    found = Driver(tmp_path).answer()
+    assert found.pop("spent") == check_work(tmp_path, ends=1, repeated_by_hand=1)
+    assert found == unbroken()
+
+
+KILLS = {
+    "annealing": {"visit": [1, 3, 4, 6]},  # up fast, down slowly, up slower, and where the last failure is confirmed
+    "growing": {"visit": [0, 3]},
+    "descending": {"visit": [1, 4]},
+    "proposals": {"member": [1, 8, 13]},
+}
+
+
+def test_the_kills_meet_every_phase_of_annealing():
+    history = unbroken()["history"]
+    assert {history[visit]["phase"] for visit in KILLS["annealing"]["visit"]} == {visit["phase"] for visit in history}
+    assert len({visit["phase"] for visit in history}) == 4
 
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("kind", sorted(discover("schedulers")))
-def test_a_driver_killed_again_and_again_gives_the_answer_of_an_unbroken_run(kind, tmp_path):
-    for line in (1, 3, 6, 9):
-        driver = Driver(tmp_path, kind)
-        driver.wait_for(lambda line=line: lines(tmp_path) >= line + 1)
-        driver.end(signal.SIGKILL)
-    assert Driver(tmp_path, kind).answer() == unbroken(kind)
-    check_work(tmp_path, ends=4)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("study", sorted(STUDIES))
+def test_a_driver_killed_in_every_phase_gives_the_answer_of_an_unbroken_run(study, tmp_path):
+    [(key, values)] = KILLS[study].items()
+    for value in values:
+        driver = Driver(tmp_path, study)
+        driver.wait_for(lambda value=value: any(row[key] >= value and row["slice"] for row in slices(tmp_path)))
+        assert not (tmp_path / "answer.json").exists()
+        assert driver.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    found = Driver(tmp_path, study).answer()
+    assert found.pop("spent") == check_work(tmp_path, ends=len(values))
+    assert found == unbroken(study)
 
 
 @pytest.mark.ray
@@ -122,8 +152,9 @@ def test_a_driver_asked_to_stop_ends_within_seconds_and_can_be_resumed(number, t
     code, seconds = driver.end(number)
     assert code == 128 + number
     assert seconds < 8
-    assert Driver(tmp_path).answer() == unbroken()
-    check_work(tmp_path, ends=1)
+    found = Driver(tmp_path).answer()
+    assert found.pop("spent") == check_work(tmp_path, ends=1)
+    assert found == unbroken()
 
 
 @pytest.mark.ray
@@ -134,6 +165,7 @@ def test_a_driver_joins_a_running_cluster_and_leaves_it_running(ray_session, tmp
     driver = Driver(tmp_path, "annealing", address)
     driver.wait_for(lambda: lines(tmp_path) >= 4)
     assert driver.end(signal.SIGTERM)[0] == 128 + signal.SIGTERM
-    assert Driver(tmp_path, "annealing", address).answer() == unbroken()
-    check_work(tmp_path, ends=1)
+    found = Driver(tmp_path, "annealing", address).answer()
+    assert found.pop("spent") == check_work(tmp_path, ends=1)
+    assert found == unbroken()
     assert ray_session.get(ray_session.remote(lambda: "alive").remote(), timeout=30) == "alive"
