@@ -31,6 +31,9 @@ from sp_search.study import Study
 from sp_search.warm_start import Tried
 
 JOURNAL_NAME = "optuna.log"
+OWN_ASKS = 8
+"""Asks for one proposal after which it is drawn at random: the sampler has settled on programs that failed already."""
+
 MOST_ASKS = 64
 """Asks for one proposal that fits and is new, before the fields of the cheapest program are taken, new or not."""
 CUT = "cut"
@@ -140,7 +143,8 @@ class OptunaProposer:
 
     def _ask(self, study: optuna.Study, request: Propose, attempt: int) -> Trial:
         seed = derive_seed(self.seed, "optuna", request.member, attempt) % 2**32
-        study.sampler = _AtMost(sampler_of(self.settings, seed), self.space.share_of(request.cap))
+        inner = sampler_of(self.settings, seed) if attempt < OWN_ASKS else RandomSampler(seed=seed)
+        study.sampler = _AtMost(inner, self.space.share_of(request.cap))
         trial = study.ask(self.distributions)
         trial.set_user_attr("member", request.member)
         return trial
