@@ -25,6 +25,7 @@ from sp_search.folder import (
 from sp_search.ledger import LEDGER_NAME, read_ledger, was_begun
 from sp_search.plan import Plan, plan_study
 from sp_search.running import Driver, Result, absolute_store, begin, go_on, search_of
+from sp_search.search import found_cap
 from sp_search.session import interruptible
 from sp_search.study import Cluster, Study, load_cluster, study_of
 
@@ -139,7 +140,7 @@ def status(folder: str | Path) -> dict[str, Any]:
         "levels_closed": len(state.history),
         "verified_programs": len(search.candidates),
         "found": {
-            str(study.milestones[index]): state.space.caps[level]
+            str(study.milestones[index]): found_cap(search, study.milestones[index])
             for index, level in state.found.items()
             if level is not None
         },
