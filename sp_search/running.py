@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sp_search.answer import remeasure, write_program
 from sp_search.folder import manifest, recorded_study, versions, write_json
+from sp_search.keeping import collecting
 from sp_search.ledger import Ledger
 from sp_search.limits import limit_of, repeated_flops
 from sp_search.plan import Plan, build_runner, plan_study
@@ -17,7 +18,7 @@ from sp_search.report.live import LiveLine
 from sp_search.result import Remeasured, build_result
 from sp_search.search import Search
 from sp_search.session import interruptible, tracked
-from sp_search.store import FolderStore
+from sp_search.store import FolderStore, parked
 from sp_search.study import Cluster, Study
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Dri
                 _run_driver(study, search, folder, driver, cluster, limit_of(study, ledger.entries), line.update)
             finally:
                 line.close()
+        for assignment in list(search.cut.values()):  # nobody is left who could say it
+            search.feed(parked(FolderStore(folder / "checkpoints"), assignment))
         return _answer(study, plan, search, ledger)
 
 
@@ -162,13 +165,15 @@ def _run_driver(
     limit: Callable[[Search], str | None],
     progress: Callable[[Search], None],
 ) -> None:
+    store = FolderStore(folder / "checkpoints")
+    progress = collecting(store, study.limits.checkpoints, progress)
     if driver == "inprocess":
         import torch
 
         from sp_search.drive.inprocess import run_inprocess
 
         torch.set_num_threads(max(1, int(study.resources.cpu)))
-        run_inprocess(search, build_runner(study), FolderStore(folder / "checkpoints"), limit=limit, progress=progress)
+        run_inprocess(search, build_runner(study), store, limit=limit, progress=progress)
         return
     from sp_search.tune.actor import RunnerRecipe
     from sp_search.tune.launch import run_tune

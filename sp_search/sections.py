@@ -129,13 +129,16 @@ class Resources(Section):
 
 
 class Limits(Section):
-    """What ends a study early, with the best verified answer so far. Unset means no limit."""
+    """What ends a study early, with the best verified answer so far, or bounds its disk. Unset means no limit."""
 
     seconds: float | None = Field(None, gt=0, description="wall time of the search")
     search_flops: float | None = Field(None, gt=0, description="training and verification compute of the search")
     trials: int | None = Field(None, ge=1, description="assignments that may be started")
     concurrent: int | None = Field(None, ge=1, description="trials that run side by side")
     failures: int | None = Field(10, ge=1, description="lost or failed trials before the study gives up (exit code 4)")
+    checkpoints: int | None = Field(
+        None, ge=0, description="finished visits of a member whose checkpoints are kept, beside those still needed"
+    )
 
 
 class Tracking(Section):

@@ -8,6 +8,7 @@ state of a visit: where only an earlier slice of it is left, the rest is run aga
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -84,6 +85,18 @@ class FolderStore:
             return None
         state = RunnerState(arrays=written.arrays, meta=written.meta["runner"])
         return Stored(Assignment.model_validate(written.meta["assignment"]), state, written.meta["finished"])
+
+    def visits(self) -> dict[int, list[int]]:
+        """Return by member the visits that states are stored of."""
+        found: dict[int, list[int]] = {}
+        for path in self.folder.glob("member*/visit*"):
+            member, visit = path.parent.name.removeprefix("member"), path.name.removeprefix("visit")
+            found.setdefault(int(member), []).append(int(visit))
+        return found
+
+    def remove(self, member: int, visit: int) -> None:
+        """Throw a member's states of a visit away; what a dying trial still writes goes another time."""
+        shutil.rmtree(self.folder / f"member{member}" / f"visit{visit}", ignore_errors=True)
 
     def _path(self, member: int, visit: int, lineages: list[int]) -> Path:
         """Return where a state lies; clones make indices with gaps, so the least and the largest name no set."""

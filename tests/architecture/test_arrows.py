@@ -27,7 +27,7 @@ ROWS = [
     {"study", "ledger"},
     {"warm_start"},
     {"plan", "search", "store", "arms"},
-    {"folder", "limits", "result", "rows"},
+    {"folder", "keeping", "limits", "result", "rows"},
     {"answer", "comparison"},
     {"drive", "tune", "tracking", "report"},
     {"session"},
