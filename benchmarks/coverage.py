@@ -64,6 +64,7 @@ def studied(scheduler: BudgetScheduler, world: Callable[[float], OraclePart], se
     if program is not None:
         false = not oracle.passes(program.budget.cap, derive_seed(seed, program.member, program.lineage))
     return {
+        "seed": seed,
         "truth": truth,
         "found": result.found_budget,
         "low": minimum.low,
@@ -115,7 +116,7 @@ def told(scheduler: str, world: str, rows: list[dict[str, Any]]) -> dict[str, An
 
 
 def main() -> None:
-    """Print the shares by scheduler and world, and keep every study's row."""
+    """Print and keep the shares by scheduler and world, and the seeds whose `low` lies above C*."""
     kept: dict[str, Any] = {}
     for name, scheduler in SCHEDULERS.items():
         kept[name] = {}
@@ -123,9 +124,10 @@ def main() -> None:
         for world, build in WORLDS.items():
             rows = [studied(scheduler, build, seed) for seed in SEEDS]
             everything += rows
-            kept[name][world] = {**told(name, world, rows), "rows": [list(row.values()) for row in rows]}
+            missed = [row["seed"] for row in rows if _above(row, "low")]
+            kept[name][world] = told(name, world, rows) | {"missed_seeds": missed}
         kept[name]["all"] = told(name, "all", everything)
-    keep("coverage", {"seeds": len(SEEDS), "columns": list(everything[0]), **kept})
+    keep("coverage", {"seeds": len(SEEDS), "workers": WORKERS, **kept})
 
 
 if __name__ == "__main__":

@@ -1,28 +1,34 @@
-"""How large a search the simulator plans: CPU time, memory and replay of searches of 10^4 and 10^5 trials.
+"""How large a search the simulator plans, how busy workers are kept, and what annealing pays for the least budget.
 
-Growth over a ladder whose largest level is the least that passes, so that every member is heard at every level below:
-the most trials that a search of that size has. One process for each row, whose peak memory is read at its end. Then
-annealing with as many workers as one likes: how busy a population keeps them, where trials straggle or not.
+`sizes`: CPU time, memory and replay of searches of 10^4 and 10^5 trials. Growth over a ladder whose largest level is
+the least that passes, so that every member is heard at every level: the most trials that a search of that size has. One
+process for each row, whose peak memory is read at its end. `uses`: annealing by number of workers, where trials
+straggle or not. `prices`: success within 10 % of C* and mean cost, where half of the lineages pass.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import resource
+import sys
 import time
+from collections.abc import Callable
+from statistics import fmean
 from typing import Any
 
+from benchmarks.coverage import threshold
+from benchmarks.search.measures import wilson
 from benchmarks.seeds import keep
 from sp_search.drive.cluster import Stragglers
-from sp_search.drive.simulated import oracle_search, simulate
+from sp_search.drive.simulated import SimulationResult, oracle_search, simulate
 from sp_search.levels import Terms
 from sp_search.oracles.steep import Steep
 from sp_search.schedulers.annealing import Annealing
 from sp_search.schedulers.rollout_growth import RolloutGrowth
 
-SIZES = ((100, 100, 100), (1_000, 100, 1_000), (10_000, 10, 1_000))
-"""Members, levels, workers."""
-PASSING, SEEDS = 0.5, range(20)
+SIZES = ((100, 100, 100, 0.0, True), (1_000, 100, 1_000, 0.05, False), (1_000, 100, 1_000, 0.0, True))
+"""Members, levels, workers, share of stragglers, whether the ledger is kept."""
+SEEDS, PRICED = range(20), range(400)
 
 
 class Stairs:
@@ -62,41 +68,70 @@ def sized(members: int, levels: int, workers: int, straggling: float, events: bo
     return row | {"peak_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
 
 
-def busy(members: int, workers: int, straggling: float, quorum: bool) -> dict[str, Any]:
-    """Return how busy annealing keeps the workers, on average over seeds, and what it pays in prices of C*."""
-    oracle = Steep(rate=PASSING)
+def sizes() -> list[dict[str, Any]]:
+    """Return a row for every size."""
+    rows = []
+    for size in SIZES:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            rows.append(told(pool.apply(sized, size)))
+    return rows
+
+
+def annealed(oracle: Steep, scheduler: Annealing, seed: int, **settings: Any) -> SimulationResult:
+    """Return a search of one milestone."""
+    terms = Terms(seed=seed, milestones=[1.0])
+    return simulate(scheduler, oracle, seed=seed, terms=terms, events=False, **settings)
+
+
+def uses() -> list[dict[str, Any]]:
+    """Return how busy a population of eight keeps the workers, and what it pays, in prices of C*."""
+    oracle, rows = Steep(), []
     least = oracle.least()
     assert least is not None
-    found = []
-    for seed in SEEDS:
-        terms = Terms(seed=seed, milestones=[1.0], quorum=quorum)
-        settings = {"workers": workers, "seed": seed, "members": members, "terms": terms, "events": False}
-        found.append(simulate(Annealing(), oracle, stragglers=Stragglers(share=straggling), **settings))  # type: ignore[arg-type]
-    mean = {
-        "cost": sum(one.search_cost for one in found) / least,
-        "time": sum(one.virtual_time for one in found) / least,
-        "utilisation": sum(one.utilisation for one in found),
-        "trials": float(sum(one.trials for one in found)),
-    }
-    asked = {"members": members, "workers": workers, "straggling": straggling, "quorum": quorum}
-    return asked | {name: round(value / len(SEEDS), 3) for name, value in mean.items()}
+    for workers in (1, 2, 4, 8, 64):
+        for share in (0.0, 0.1):
+            how = {"workers": workers, "members": 8, "stragglers": Stragglers(share=share)}
+            found = [annealed(oracle, Annealing(), seed, **how) for seed in SEEDS]
+            row = {
+                "workers": workers, "straggling": share, "cost": fmean(one.search_cost for one in found) / least,
+                "time": fmean(one.virtual_time for one in found) / least,
+                "utilisation": fmean(one.utilisation for one in found),
+                "trials": fmean(one.trials for one in found),
+            }  # fmt: skip
+            rows.append(told({name: round(value, 3) for name, value in row.items()}))
+    return rows
+
+
+def prices() -> list[dict[str, Any]]:
+    """Return success within 10 % and cost without inheritance and with it, where a lineage's luck is kept."""
+    rows = []
+    for inherit, kept in (("off", False), ("weights", True)):
+        costs, found = [], 0
+        for seed in PRICED:
+            oracle = Steep(onset=threshold(seed), kept=kept)
+            least = oracle.least()
+            assert least is not None
+            result = annealed(oracle, Annealing(inherit=inherit, tolerance=0.1), seed, workers=1)  # type: ignore[arg-type]
+            found += result.found_budget is not None and result.found_budget <= 1.1 * least
+            costs.append(result.search_cost / least)
+        success = wilson(found, len(PRICED))._asdict()
+        rows.append(told({"inherit": inherit, "kept": kept, "success": success, "cost": round(fmean(costs), 2)}))
+    return rows
+
+
+def told(row: dict[str, Any]) -> dict[str, Any]:
+    """Print and return a row."""
+    print(row, flush=True)
+    return row
+
+
+FIGURES: dict[str, Callable[[], list[dict[str, Any]]]] = {"prices": prices, "uses": uses, "sizes": sizes}
 
 
 def main() -> None:
-    """Print and keep the rows."""
-    sizes, uses = [], []
-    context = multiprocessing.get_context("spawn")
-    for size in SIZES:
-        for straggling, events in ((0.0, True), (0.05, False)):
-            with context.Pool(1) as pool:
-                sizes.append(pool.apply(sized, (*size, straggling, events)))
-            print(sizes[-1], flush=True)
-    for workers in (1, 4, 16, 64):
-        for straggling in (0.0, 0.1):
-            for quorum in (True, False):
-                uses.append(busy(8, workers, straggling, quorum))
-                print(uses[-1], flush=True)
-    keep("simulator", {"sizes": sizes, "seeds": len(SEEDS), "rate": PASSING, "uses": uses})
+    """Reproduce the figures that are named, or all."""
+    for name in sys.argv[1:] or FIGURES:
+        keep(f"simulator_{name}", {"rows": FIGURES[name]()})
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sp_search.drive import SimulationResult, simulate
+from sp_search.drive.cluster import Stragglers
 from sp_search.levels import SearchState, Terms
 from sp_search.plugins import discover
 from sp_search.records import derive_seed
@@ -189,10 +190,14 @@ def test_every_scheduler_ends_on_noise_and_never_names_a_budget_below_the_truth(
 
 
 @pytest.mark.parametrize("kind", SCHEDULERS)
-@pytest.mark.parametrize("workers", [1, 3, 5])
-def test_the_number_of_workers_and_the_order_of_arrival_change_no_decision(kind: str, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "share"), [(1, 0.0), (3, 0.3), (5, 0.3)])
+def test_the_number_of_workers_and_the_order_of_arrival_change_no_decision(
+    kind: str, workers: int, share: float
+) -> None:
     reference = simulate(scheduler(kind), Threshold(7, rate=0.5), workers=64, seed=3)
-    assert simulate(scheduler(kind), Threshold(7, rate=0.5), workers=workers, seed=3).levels == reference.levels
+    straggling = Stragglers(share=share)
+    result = simulate(scheduler(kind), Threshold(7, rate=0.5), workers=workers, seed=3, stragglers=straggling)
+    assert result.levels == reference.levels
 
 
 @pytest.mark.parametrize("kind", SCHEDULERS)
