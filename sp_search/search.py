@@ -41,6 +41,7 @@ from sp_search.records import (
 )
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.selection import cheapest, cost_bound, judge
+from sp_search.visits import absorb
 
 Append = Callable[[dict[str, Any]], None]
 
@@ -102,6 +103,8 @@ class Search:
     def _take(self, event: SearchEvent) -> list[Action]:
         if isinstance(event, Measured | MemberFailed) and event.attempt in self.cut:
             event = _parked(event)  # it came to its end before it heard that it was cut
+        if self.state.finished is not None and not isinstance(event, Parked):
+            return []  # what ran when a limit ended the search is counted with the limit
         if isinstance(event, Measured | MemberLost | MemberFailed) and not self._current(event):
             return []
         if isinstance(event, Parked) and event.attempt not in self.cut:
@@ -172,7 +175,7 @@ class Search:
                 self.spent["training"] += event.training_flops
                 for member in [one for one in running(self.state) if one in self._held]:
                     judged.append(self._judge(self._held.pop(member)))  # finished, of a level that will not be
-                    self._advance(judged[-1])
+                    self.state = absorb(self.state, judged[-1])
                 actions = self._advance(event)
             case _:
                 if isinstance(event, MemberLost | MemberFailed):
