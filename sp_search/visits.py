@@ -239,7 +239,6 @@ def close_level(state: SearchState) -> tuple[SearchState, list[Action]]:
     rows = sorted(level.rows, key=lambda row: (row.root, row.member, row.lineage))
     conclusive = list(dict.fromkeys((row.root, row.member) for row in rows if row.passed is not None))
     passing = list(dict.fromkeys((row.root, row.member) for row in rows if row.passed))
-    least_tried = min((len(own) for own in failures(state).values()), default=0)
     found = None
     if passing:
         priced = level.cheapest is not None and not state.space.controls
@@ -256,7 +255,7 @@ def close_level(state: SearchState) -> tuple[SearchState, list[Action]]:
         passed=len(passing),
         undecided=sum(row.passed is None for row in rows),
         cut=sum(len(level.members[member].lineages) for member in level.order),
-        pass_rate_high=pass_rate_bound(len(passing), least_tried, state.terms.false_negative),
+        pass_rate_high=pass_rate_bound(len(passing), _least_failures(state), state.terms.false_negative),
         members={} if state.population.proposals else level.cohorts,
         conclusive=conclusive,
         passing=passing,
@@ -274,14 +273,18 @@ def close_level(state: SearchState) -> tuple[SearchState, list[Action]]:
 def _failed_or_undecided(state: SearchState) -> LevelVerdict:
     level = state.open
     assert level is not None
-    needed = state.terms.lineages_to_fail
+    heard = not (level.wanted or level.asked or level.order)
+    return "failed" if heard and _least_failures(state) >= state.terms.lineages_to_fail else "undecided"
+
+
+def _least_failures(state: SearchState) -> int:
+    """Return the failures of the configuration that has fewest, of all that fit: also those whose members left."""
+    level, failed = state.open, failures(state)
+    assert level is not None
     if state.population.proposals:
-        heard = not (level.wanted or level.asked or level.order)
-        return "failed" if heard and sum(map(len, failures(state).values())) >= needed else "undecided"
-    groups = {configuration(state, member) for member in fitting(state)}
-    failed = failures(state)
-    enough = groups and all(len(failed.get(group, ())) >= needed for group in groups)
-    return "failed" if enough and not level.order else "undecided"
+        return len(failed.get(0, ()))
+    groups = {configuration(state, one.member) for one in state.population.members if one.budgets[level.level]}
+    return min((len(failed.get(group, ())) for group in groups), default=0)
 
 
 def reissue(state: SearchState) -> tuple[SearchState, list[Action]]:

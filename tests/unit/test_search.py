@@ -9,13 +9,14 @@ from sp_search.records import (
     LevelSpace,
     LimitReached,
     Member,
+    MemberFailed,
     Population,
     SetBudget,
     Start,
 )
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.schedulers.rollout_growth import RolloutGrowth
-from sp_search.search import Search
+from sp_search.search import Search, statistical_minimum
 
 
 class Threshold:
@@ -71,3 +72,13 @@ def test_what_comes_after_the_end_is_stale_as_the_limit_has_counted_it() -> None
     played.end(0, 1)
     played.feed(LimitReached(limit="seconds", training_flops=2.0))
     assert played.search.spent["training"] == 2.0
+
+
+def test_a_level_that_a_member_left_unheard_is_undecided_and_no_budget_is_claimed_to_fail() -> None:
+    played = Played(3, 2, RolloutGrowth(), Terms(seed=0, milestones=[1.0], lineages_to_fail=2))
+    played.feed(MemberFailed(member=1, attempt=played.asked[1].attempt, reason="its code raised"))
+    while played.search.state.finished is None:
+        played.end(0)
+    assert [outcome.verdict for outcome in played.search.state.history] == ["undecided", "undecided", "passed"]
+    assert {outcome.pass_rate_high for outcome in played.search.state.history} == {1.0}
+    assert statistical_minimum(played.search, 1.0).basis == "none"
