@@ -158,16 +158,6 @@ class SearchState(Record):
         return self.terms.milestones[min(self.milestone_index, len(self.terms.milestones) - 1)]
 
 
-def prefix_verdict(outcomes: list[bool | None], lineages_to_fail: int) -> LevelVerdict:
-    """Read outcomes in index order: passed at the first verified program, failed after enough failures.
-
-    `None` (undecided: lost to the machinery) is skipped, and counts for neither side.
-    """
-    if any(outcomes):
-        return "passed"
-    return "failed" if sum(outcome is False for outcome in outcomes) >= lineages_to_fail else "undecided"
-
-
 def pass_rate_bound(passed: int, tried: int, false_negative: float) -> float:
     """Return the upper bound of a level's pass rate after `tried` conclusive lineages of which none passed.
 

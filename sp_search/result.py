@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sp_search.levels import LevelOutcome, pass_rate_bound, prefix_verdict
+from sp_search.levels import LevelOutcome
 from sp_search.plan import Plan
 from sp_search.records import Count, Interval, LineageMeasurement, Minimum, Sample, Selection
 from sp_search.search import Search, found_cap, statistical_minimum
@@ -60,7 +60,7 @@ def build_result(
         **top,
         "met": len(met) == len(milestones),
         "milestones": milestones,
-        "levels": [row for milestone in study.milestones for row in _levels(search, milestone)],
+        "levels": [row for milestone in study.milestones for row in level_rows(search, milestone)],
         "visits": [_visit(search, outcome) for outcome in search.state.history],
         "unsearched": [cap for level, cap in enumerate(plan.space.caps) if level not in searched],
         "undecided": sum(outcome.undecided for outcome in search.state.history),
@@ -165,16 +165,19 @@ def _proven_low(study: Study, plan: Plan, milestone: float) -> float | None:
     return float(min(least)) if min(least) > 0 else None
 
 
-def _levels(search: Search, milestone: float) -> list[dict[str, Any]]:
-    """Return every level of one milestone with its visits merged: a lineage counts once, however often it came by."""
+def level_rows(search: Search, milestone: float) -> list[dict[str, Any]]:
+    """Return every level of one milestone with its visits merged: a lineage counts once, however often it came by.
+
+    The verdict is that of its visits: failures that none of them paid in full add up to no verdict.
+    """
     outcomes = search.outcomes(milestone)
     rows = []
     for level in sorted({outcome.level for outcome in outcomes}):
         visits = [outcome for outcome in outcomes if outcome.level == level]
+        verdicts = {outcome.verdict for outcome in visits}
         tried = {tuple(lineage) for outcome in visits for lineage in outcome.conclusive}
         passed = {tuple(lineage) for outcome in visits for lineage in outcome.passing}
-        interval = _pass_rate(search, len(passed), len(tried))
-        in_order = [lineage in passed for lineage in sorted(tried)]
+        interval = _pass_rate(search, visits, len(passed), len(tried))
         rows.append(
             {
                 "milestone": milestone,
@@ -187,21 +190,20 @@ def _levels(search: Search, milestone: float) -> list[dict[str, Any]]:
                 "pass_rate": None if interval is None else interval.value,
                 "low": None if interval is None else interval.low,
                 "high": None if interval is None else interval.high,
-                "verdict": prefix_verdict([*in_order], search.state.terms.lineages_to_fail),
+                "verdict": next((verdict for verdict in ("passed", "failed") if verdict in verdicts), "undecided"),
                 "visits": [outcome.visit for outcome in visits],
             }
         )
     return rows
 
 
-def _pass_rate(search: Search, passed: int, tried: int) -> Interval | None:
-    """Return the pass rate with a two-sided interval; without a pass, the bound that the failure verdict rests on."""
+def _pass_rate(search: Search, visits: list[LevelOutcome], passed: int, tried: int) -> Interval | None:
+    """Return the pass rate with a two-sided interval; without a pass, the least bound that a visit's failures give."""
     if not tried:
         return None
-    false_negative = search.state.terms.false_negative
     if not passed:
-        return Interval(value=0.0, low=0.0, high=pass_rate_bound(0, tried, false_negative), n=tried)
-    return accuracy_interval(Count(correct=passed, n=tried), false_negative)
+        return Interval(value=0.0, low=0.0, high=min(outcome.pass_rate_high for outcome in visits), n=tried)
+    return accuracy_interval(Count(correct=passed, n=tried), search.state.terms.false_negative)
 
 
 def _visit(search: Search, outcome: LevelOutcome) -> dict[str, Any]:

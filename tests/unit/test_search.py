@@ -14,6 +14,8 @@ from sp_search.records import (
     SetBudget,
     Start,
 )
+from sp_search.result import level_rows
+from sp_search.schedulers.annealing import Annealing
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.schedulers.rollout_growth import RolloutGrowth
 from sp_search.search import Search, statistical_minimum
@@ -82,3 +84,13 @@ def test_a_level_that_a_member_left_unheard_is_undecided_and_no_budget_is_claime
     assert [outcome.verdict for outcome in played.search.state.history] == ["undecided", "undecided", "passed"]
     assert {outcome.pass_rate_high for outcome in played.search.state.history} == {1.0}
     assert statistical_minimum(played.search, 1.0).basis == "none"
+
+
+def test_provisional_failures_of_several_configurations_do_not_add_up_to_a_failed_level() -> None:
+    played = Played(4, 2, Annealing(tries=1), Terms(seed=0, milestones=[1.0], lineages_to_fail=2))
+    while played.search.state.finished is None:
+        played.end(*played.search.state.open.order)  # type: ignore[union-attr]
+    rows = level_rows(played.search, 1.0)
+    assert [(row["verdict"], row["lineages"]) for row in rows[:2]] == [("undecided", 2), ("undecided", 2)]
+    assert rows[0]["high"] == 0.95, "each configuration failed in one lineage"
+    assert [row["verdict"] for row in rows[2:]] == ["failed", "passed"]
