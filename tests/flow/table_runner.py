@@ -82,7 +82,12 @@ class TableRunner:
 
     def _write(self, assignment: Assignment, done: int) -> None:
         if self.log is not None:
-            row = {"pid": os.getpid(), "slice": done, **assignment.model_dump(include={"member", "visit", "attempt"})}
+            row = {
+                "pid": os.getpid(),
+                "time": time.time(),
+                "slice": done,
+                **assignment.model_dump(include={"member", "visit", "attempt"}),
+            }
             with self.log.open("a") as file:
                 file.write(json.dumps({**row, "cap": assignment.budget.cap, "lineages": assignment.lineages}) + "\n")
 
@@ -112,7 +117,7 @@ class Falling(BudgetScheduler):
     """Goes down from the top, a level at a time, to the first that fails."""
 
     def next_visit(self, view: View) -> Visit | Resolved:
-        if view.history and view.history[-1].verdict == "failed":
+        if len(view.history) > view.top or (view.history and view.history[-1].verdict == "failed"):
             return Resolved(level=view.least_found)
         return Visit(level=view.top - len(view.history), phase="falling", evidence=view.evidence)
 
