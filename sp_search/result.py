@@ -140,8 +140,10 @@ def _minimum(study: Study, plan: Plan, search: Search, milestone: float) -> Mini
     """State the least budget; what the task proves goes before what failures suggest, unless it says less."""
     suggested = statistical_minimum(search, milestone)
     proven = _proven_low(study, plan, milestone)
-    if proven is None or (suggested.low is not None and suggested.low > proven):
+    if proven is None:
         return suggested
+    if suggested.low is not None and suggested.low > proven:
+        return suggested.model_copy(update={"safe_low": max(suggested.safe_low or 0.0, proven)})
     text = f"no program of this family passes {milestone:g} below {proven:g}: proven by the task"
     return Minimum(low=proven, safe_low=proven, high=suggested.high, basis="proven", text=text)
 

@@ -9,6 +9,7 @@ verdict nor the alpha that it spends depends on the order of arrival. Proposals 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from math import floor
 from typing import Any
 
@@ -267,30 +268,26 @@ def found_cap(search: Search, milestone: float) -> float | None:
 def statistical_minimum(search: Search, milestone: float) -> Minimum:
     """State the least budget from both sides, from what was found and from the levels below it that failed.
 
-    The failures reach up to the failed cap and no further: the next possible budget is one rollout more, or the next
-    price on a ladder that lists them all; between two mean budgets, or two proposals, everything is possible.
+    What failed at an easier milestone failed at this one too. The failures reach up to the failed cap and no further:
+    the next possible budget is one rollout more, or the next price on a ladder that lists them all; between two mean
+    budgets, or two proposals, everything is possible.
     """
     high = found_cap(search, milestone)
     failed = {
         outcome.level: outcome
-        for outcome in search.outcomes(milestone)
-        if outcome.verdict == "failed" and (high is None or outcome.cap < high)
+        for outcome in search.state.history
+        if outcome.verdict == "failed" and outcome.milestone <= milestone and (high is None or outcome.cap < high)
     }
     if not failed or search.state.space.controls:
         return Minimum(low=None, high=high, basis="none", text="no smaller budget was tried to a verdict")
     worst = max(failed.values(), key=lambda outcome: (outcome.level, outcome.tried))
-    contiguous = next(level for level in range(worst.level + 2) if level not in failed)
+    easier = f" at milestone {worst.milestone:g}" if worst.milestone < milestone else ""
     text = (
-        f"budget {worst.cap:g} failed in {worst.tried} lineages: "
+        f"budget {worst.cap:g} failed{easier} in {worst.tried} lineages: "
         f"pass rate <= {worst.pass_rate_high:.2f} at {1 - search.state.terms.false_negative:.0%}"
     )
-    return Minimum(
-        low=_next_possible(search, worst.level),
-        safe_low=_next_possible(search, contiguous - 1) if contiguous else None,
-        high=high,
-        basis="statistical",
-        text=text,
-    )
+    low, safe_low = _next_possible(search, worst.level), _least_unfailed(search, set(failed))
+    return Minimum(low=low, safe_low=safe_low, high=high, basis="statistical", text=text)
 
 
 def _next_possible(search: Search, level: int) -> float | None:
@@ -301,6 +298,18 @@ def _next_possible(search: Search, level: int) -> float | None:
     if space.measure == "rollouts":
         return floor(space.caps[level]) + 1.0
     return min(space.caps[level + 1 :], default=None)
+
+
+def _least_unfailed(search: Search, failed: set[int]) -> float | None:
+    """Return the least budget that did not fail itself, if all below it did; None where budgets cannot be listed."""
+    space = search.state.space
+    if space.kind == "mean" or search.state.population.proposals:
+        return None
+    if space.measure == "rollouts":
+        rollouts = {floor(space.caps[level]) for level in failed}
+        least = next(one for one in count(1) if one not in rollouts)
+        return float(least) if least > 1 else None
+    return next((cap for level, cap in enumerate(space.caps) if level not in failed), None) if 0 in failed else None
 
 
 def _selection(assignment: Assignment, lineage: LineageMeasurement, look: int) -> Selection:
