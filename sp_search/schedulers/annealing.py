@@ -2,7 +2,8 @@
 
 Most failures are provisional, as a failure is dear: it costs all of its lineages, a pass only those up to the first.
 Steps halve the bracket between failure and pass on a logarithmic scale, so each turn is slower than the last, and only
-the failure that settles the search is confirmed in full, by fresh lineages. The defaults were chosen in simulation
+the failure that settles the search is confirmed in full: by lineages that come down from what passed, which reach the
+least budget more often, and by as many fresh ones, which share no history. The defaults were chosen in simulation
 (docs/search_comparison.md), where a lineage passes with chance one half.
 """
 
@@ -13,7 +14,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sp_search.levels import Visit
+from sp_search.levels import LevelOutcome, Visit
 from sp_search.schedulers.base import BudgetScheduler, Resolved, View
 
 
@@ -41,10 +42,10 @@ class Annealing(BudgetScheduler):
         caps = view.space.caps
         if caps[high] > (1 + self.tolerance) * caps[low + 1]:
             return self._between(view, low, high)
-        confirmed = any(outcome.level == low and _in_full(outcome.phase, outcome.verdict) for outcome in view.history)
+        confirmed = any(outcome.level == low and _confirms(outcome) for outcome in view.history)
         if low == view.floor or confirmed:
             return Resolved(level=high)
-        return Visit(level=low, phase="confirm", evidence=view.evidence, fresh=view.evidence)
+        return Visit(level=low, phase="confirm", evidence=view.evidence, fresh=(view.evidence + 1) // 2)
 
     def _up_fast(self, view: View) -> Visit | Resolved:
         level = view.floor + 1
@@ -65,6 +66,6 @@ class Annealing(BudgetScheduler):
         return Visit(level=level, phase=phase, evidence=min(self.tries, view.evidence))
 
 
-def _in_full(phase: str, verdict: str) -> bool:
-    """Whether a failure has all its evidence, or had its chance: what the machinery kept undecided stays so."""
-    return verdict == "failed" or phase == "confirm"
+def _confirms(outcome: LevelOutcome) -> bool:
+    """Whether a failure has all its evidence, from above too, or had its chance: what stayed undecided stays so."""
+    return outcome.phase == "confirm" or (outcome.verdict == "failed" and outcome.phase != "up_fast")
