@@ -69,7 +69,6 @@ def inheriting_cohort(state: SearchState, member: int, count: int) -> tuple[Sear
         donor = donor.model_copy(update={"sources": sources})
     else:
         donor = donor.model_copy(update={"sources": lineages})
-    state = state.model_copy(update={"lineages": {**state.lineages, member: lineages}})
     return state, OpenMember(attempt=0, lineages=lineages, init_from=donor)
 
 
@@ -91,10 +90,8 @@ def _cloned(
 
 
 def fresh_cohort(state: SearchState, member: int, count: int) -> tuple[SearchState, OpenMember]:
-    """Return a member with `count` new lineages, which it carries from now on where it carries none."""
+    """Return a member with `count` new lineages."""
     state, fresh = fresh_lineages(state, member, count)
-    if not state.lineages.get(member):
-        state = state.model_copy(update={"lineages": {**state.lineages, member: fresh}})
     return state, OpenMember(attempt=0, lineages=fresh, init_from=None)
 
 
@@ -106,8 +103,7 @@ def fresh_lineages(state: SearchState, member: int, count: int) -> tuple[SearchS
 
 
 def replace_lineages(state: SearchState, member: int) -> tuple[SearchState, OpenMember]:
-    """Give a member that lost its lineages for good the next indices; it carries them from now on."""
+    """Give a member that lost its lineages for good the next indices."""
     assert state.open is not None
     state, fresh = fresh_lineages(state, member, len(state.open.members[member].lineages))
-    state = state.model_copy(update={"lineages": {**state.lineages, member: fresh}})
     return state, OpenMember(attempt=0, lineages=fresh, init_from=None, replaced=1)

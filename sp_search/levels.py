@@ -142,7 +142,10 @@ class SearchState(Record):
     history: list[LevelOutcome] = Field(default_factory=list)
     open: OpenLevel | None = None
     attempts: int = 0
-    lineages: dict[int, list[int]] = Field(default_factory=dict, description="the lineages that a member carries now")
+    lineages: dict[int, list[int]] = Field(
+        default_factory=dict,
+        description="the lineages that a member carries: heard of last, but for fresh ones that failed after others",
+    )
     next_lineage: dict[int, int] = Field(default_factory=dict)
     roots: dict[int, dict[int, int]] = Field(default_factory=dict, description="by member, the root of every clone")
     next_member: int = 0

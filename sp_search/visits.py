@@ -261,7 +261,12 @@ def close_level(state: SearchState) -> tuple[SearchState, list[Action]]:
         passing=passing,
         training_flops=level.training_flops,
     )
-    carried = {member: cohort.lineages for member, cohort in level.cohorts.items() if cohort.passing}
+    spare = {(row.member, row.lineage) for row in rows if row.fresh and not level.members[row.member].replaced}
+    carried = {
+        member: cohort.lineages
+        for member, cohort in level.cohorts.items()
+        if cohort.passing or member not in state.lineages or (member, cohort.lineages[0]) not in spare
+    }
     cut = [member for member in level.order if member in state.live]
     state = state.model_copy(update={"history": [*state.history, outcome], "open": None})
     if not state.population.proposals:

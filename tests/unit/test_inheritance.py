@@ -18,6 +18,7 @@ from sp_search.records import (
     Member,
     Population,
     SetBudget,
+    Start,
 )
 from sp_search.schedulers.annealing import Annealing
 from sp_search.schedulers.base import BudgetScheduler
@@ -32,8 +33,10 @@ def reported(assignment: Assignment, passing: set[int]) -> LevelReport:
         LineageReport(lineage=lineage, seed=seed, tried=True, passed=lineage in passing)
         for lineage, seed in zip(assignment.lineages, assignment.seeds, strict=True)
     ]
-    at = assignment
-    return LevelReport(member=at.member, visit=at.visit, level=at.level, attempt=at.attempt, lineages=lineages)
+    at, cost = assignment, assignment.budget.cap if passing else None
+    return LevelReport(
+        member=at.member, visit=at.visit, level=at.level, attempt=at.attempt, lineages=lineages, cheapest_pass=cost
+    )
 
 
 def second_visit(part: BudgetScheduler, passing: set[int]) -> Assignment:
@@ -72,6 +75,25 @@ def test_nothing_is_cloned_where_nothing_passed() -> None:
 def test_without_inheritance_every_visit_has_fresh_lineages() -> None:
     asked = second_visit(RolloutGrowth(inherit="off"), {2})
     assert (asked.lineages, asked.init_from) == ([4, 5, 6, 7], None)
+
+
+def test_a_member_that_was_cut_at_first_carries_the_lineages_that_were_heard_of_later() -> None:
+    budgets = [Budget(kind="max", measure="rollouts", cap=cap) for cap in (1.0, 2.0)]
+    members = [Member(member=index, config={"width": index}, budgets=list(budgets)) for index in range(2)]
+    part = RolloutGrowth()
+    state = part.initial(
+        LevelSpace(kind="max", measure="rollouts", axis="rollouts", caps=[1.0, 2.0]),
+        Population(members=members, replicas=1),
+        Terms(seed=0, milestones=[0.5, 1.0], lineages_to_fail=1),
+    )
+    asked: dict[int, Assignment] = {}
+    event: Capacity | LevelReport = Capacity(slots=2)
+    for member, passing in ((0, {0}), (0, set()), (1, set()), (0, set())):
+        state, actions = part.advance(state, event)
+        asked |= {one.assignment.member: one.assignment for one in actions if isinstance(one, Start | SetBudget)}
+        event = reported(asked[member], passing)
+    assert asked[1].lineages == [1], "its lineage 0 was cut while it trained"
+    assert asked[1].init_from == Donor(visit=1, lineages=[1], sources=[1])
 
 
 class Falling:
