@@ -12,11 +12,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.seeds import keep
+from benchmarks.seeds import RESULTS, keep
 from sp_search.ledger import Ledger, read_ledger
 from sp_search.levels import Terms
 from sp_search.records import Assignment, Capacity, SetBudget, Start
@@ -123,14 +124,14 @@ def replayed(members: int, levels: int) -> dict[str, Any]:
             trials.runner = TableRunner(slices=1, least=1.0, rate=0.9)
             trials.run()
         megabytes = ledger.path.stat().st_size / 1e6
-        search, started = falling(members, levels), time.perf_counter()
+        search, started, worked = falling(members, levels), time.perf_counter(), time.process_time()
         entries = read_ledger(Path(folder))
         read = time.perf_counter() - started
         search.replay(entries)
-        seconds = time.perf_counter() - started
+        seconds, cpu = time.perf_counter() - started, time.process_time() - worked
     assert search.state == trials.search.state
     row = {"trials": trials.count, "visits": len(search.state.history), "megabytes": megabytes}
-    return row | {"read_s": read, "seconds": seconds}
+    return row | {"read_s": read, "seconds": seconds, "cpu_s": cpu}
 
 
 def on_ray(search: Callable[[Append], Search], seconds: float, slices: int, **table: float) -> dict[str, Any]:
@@ -149,11 +150,11 @@ def on_ray(search: Callable[[Append], Search], seconds: float, slices: int, **ta
         runner = recipe(log=str(log), seconds=seconds / slices, slices=slices, **table)
         run_tune(search(note), runner, Path(folder), cluster=Cluster(cpus=SLOTS))
         rows = [json.loads(line) for line in log.read_text().splitlines()]
-    ideal = len(reports) * seconds / SLOTS
+    ideal = ceil(len(reports) / SLOTS) * seconds
     first, window = min(row["time"] for row in rows), reports[-1] - min(row["time"] for row in rows)
     return {
         "trials": len(reports), "seconds_each": seconds, "slices_each": slices, "start_s": first - began,
-        "window_s": window, "ideal_s": ideal, "overhead": window / ideal - 1 if ideal else None,
+        "window_s": window, "ideal_s": ideal, "overhead": window / ideal - 1,
         "trials_per_s": len(reports) / window, "processes": len({row["pid"] for row in rows}),
     }  # fmt: skip
 
@@ -170,20 +171,20 @@ FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "replay_100_members_100_visits": lambda: replayed(100, 100),
     "replay_1000_members_10_visits": lambda: replayed(1000, 10),
     "replay_5_members_2000_visits": lambda: replayed(5, 2000),
-    "ten_second_trials": lambda: on_ray(lambda append: falling(8, 1, append), 10.0, 5, least=99.0),
+    "ten_second_trials": lambda: on_ray(lambda append: falling(9, 1, append), 10.0, 5, least=99.0),
     "200_members": lambda: on_ray(lambda append: falling(200, 2, append), 0.3, 1, least=1.0, rate=1.0),
     "50_proposals": lambda: on_ray(proposals, 0.1, 1, least=99.0),
 }
 
 
 def main(names: list[str]) -> None:
-    """Measure the figures that are named, or all, twice each; keep every run."""
-    rows: dict[str, list[dict[str, Any]]] = {}
+    """Measure the figures that are named, or all, twice each; keep every run beside those of other figures."""
+    kept = RESULTS / "tune_scale.json"
+    rows: dict[str, list[dict[str, Any]]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     for name in names or list(FIGURES):
         rows[name] = [FIGURES[name]() for _ in range(2)]
         for row in rows[name]:
             print(name, {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
-    if not names:
         keep("tune_scale", rows)
 
 
