@@ -1,9 +1,9 @@
 """How well do searches find the least budget that passes? sp_search, its baselines, Optuna, Ray, random; one protocol.
 
-`python -m benchmarks.search` runs every part and writes the page; name parts to run those alone: choose, thresholds,
-inherit, rare, workers, ablations, page. `--method NAME` runs that method alone and leaves the rows of the others as
-they are. `--quick` takes 3 seeds and first settings, leaves out what is slow (Optuna), prints and keeps nothing. The
-table of the real training task is made by `python -m benchmarks.search.training_table`.
+`python -m benchmarks.search` runs every part and writes the page; name parts to run those alone: choose, choose_rare,
+thresholds, inherit, rare, workers, ablations, page. `--method NAME` runs that method alone and leaves the rows of the
+others as they are. `--quick` takes 3 seeds and first settings, leaves out what is slow (Optuna), prints and keeps
+nothing. The table of the real training task is made by `python -m benchmarks.search.training_table`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ Row = dict[str, Any]
 WORKERS = (1, 4, 16, 64)
 CRASH_RATE = 0.1
 QUICK_SEEDS = range(3)
+CHOSEN_FOR = {"inherit": "thresholds", "workers": "thresholds"}
+"""Whose settings the methods have where none are chosen."""
 
 
 def kept(part: str) -> Any:
@@ -48,19 +50,15 @@ class Comparison:
     def chosen(self, family: str) -> Choice:
         """Return the settings that were chosen, or everybody's first."""
         first = {method.name: next(iter(method.settings)) for method in FAMILIES[family].methods}
-        known = None if self.quick else kept("choice")
-        return {one: first | (known[family][one] if known else {}) for one in READINGS}
+        known = {} if self.quick else (kept("choice") or {}).get(CHOSEN_FOR.get(family, family), {})
+        return {one: first | known.get(one, {}) for one in READINGS}
 
-    def choose(self) -> dict[str, Choice]:
-        """Choose settings; where lineages inherit or workers are many, methods have those of the thresholds."""
-        seeds = QUICK_SEEDS if self.quick else CHOOSING_SEEDS
-        found = {name: choose(FAMILIES[name], self.methods(name), seeds) for name in ("thresholds", "rare")}
-        found |= dict.fromkeys(("inherit", "workers"), found["thresholds"])
+    def choose(self, family: str) -> dict[str, Choice]:
+        """Return all settings, with those that were chosen now; others of a method's worlds have the same."""
+        found = choose(FAMILIES[family], self.methods(family), QUICK_SEEDS if self.quick else CHOOSING_SEEDS)
         before = kept("choice") or {}
-        return {
-            family: {one: before.get(family, {}).get(one, {}) | new for one, new in choice.items()}
-            for family, choice in found.items()
-        }
+        known = before.get(family, {})
+        return before | {family: {one: known.get(one, {}) | new for one, new in found.items()}}
 
     def family(self, name: str, **how: Any) -> list[Row]:
         """Run the methods in the worlds of a family."""
@@ -85,7 +83,8 @@ class Comparison:
 def main() -> None:
     """Run the parts that are named, keep their rows, write the page."""
     parts = {
-        "choose": lambda asked: asked.choose(),
+        "choose": lambda asked: asked.choose("thresholds"),
+        "choose_rare": lambda asked: asked.choose("rare"),
         "thresholds": lambda asked: asked.family("thresholds"),
         "inherit": lambda asked: asked.family("inherit", readings=("program",), inherit=True),
         "rare": lambda asked: asked.family("rare"),
@@ -113,7 +112,7 @@ def main() -> None:
         if given.quick:
             for row in found if isinstance(found, list) else []:
                 print(row["world"], "|", row["method"], "|", row["reading"], row["ert"], row["success"]["0.1"])
-        elif part == "choose":
+        elif part.startswith("choose"):
             keep("search_choice", found)
         elif part != "page":
             keep(f"search_{part}", {"rows": asked.beside(part, found)})

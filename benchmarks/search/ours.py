@@ -21,6 +21,8 @@ from sp_search.schedulers.base import BudgetScheduler
 
 MOST_ATTEMPTS = 100_000
 """Attempts whose loss is drawn ahead."""
+MOST_ASKS = 500
+"""Asks of a sampler in one search, as many as a peer has; then configurations are drawn at random below the cap."""
 
 
 def searched(
@@ -93,7 +95,8 @@ class Proposals:
     world: Rare
     seed: int
     sampler: Literal["random", "tpe", "nsga2"] = "random"
-    asks: int = 8
+    asks: int = 4
+    left: int = MOST_ASKS
     study: optuna.Study = field(init=False)
     trials: dict[int, optuna.Trial] = field(default_factory=dict)
     configs: dict[int, Config] = field(default_factory=dict)
@@ -116,7 +119,8 @@ class Proposals:
         return Proposed(member=request.member, visit=request.visit, config=config, budget=budget)
 
     def _asked(self, request: Propose) -> Config | None:
-        for _ in range(self.asks):
+        for _ in range(min(self.asks, self.left)):
+            self.left -= 1
             trial = self.study.ask()
             config = {name: trial.suggest_categorical(name, values) for name, values in self.world.choices.items()}
             if self.world.compute(config) <= request.cap:

@@ -35,7 +35,7 @@ class OptunaPeer:
         objective: Objective,
         *,
         log: bool = True,
-        trials: int = 1000,
+        trials: int = 500,
         avoid: bool = False,
     ) -> None:
         directions = ["minimize"] * (2 if objective == "pareto" else 1)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import random
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -59,7 +59,7 @@ class World(Protocol):
     def bounds(self) -> tuple[float, float]: ...
 
     def draw(self, rng: random.Random, below: float) -> Config:
-        """Return a random configuration that computes less than `below` where one is found at once."""
+        """Return a random configuration that computes less than `below`, or the cheapest where none does."""
         ...
 
     def compute(self, config: Config) -> float: ...
@@ -192,12 +192,19 @@ class Rare:
 
     @cached_property
     def lowest(self) -> float:
-        every = [dict(zip(self.choices, values, strict=True)) for values in product(*self.choices.values())]
+        computes, configs = self._sorted
         return next(
-            self.compute(config)
-            for config in sorted(every, key=self.compute)
+            compute
+            for compute, config in zip(computes, configs, strict=True)
             if any(self.passes(config, replicate) for replicate in range(REPLICATES))
         )
+
+    @cached_property
+    def _sorted(self) -> tuple[list[float], list[Config]]:
+        """Return every configuration, and what it computes, the cheapest first."""
+        every = [dict(zip(self.choices, values, strict=True)) for values in product(*self.choices.values())]
+        ranked = sorted(((self.compute(config), place) for place, config in enumerate(every)))
+        return [compute for compute, _ in ranked], [every[place] for _, place in ranked]
 
     @cached_property
     def _sample(self) -> list[tuple[float, float]]:
@@ -230,11 +237,9 @@ class Rare:
         return min(found), max(found)
 
     def draw(self, rng: random.Random, below: float) -> Config:
-        for _ in range(1000):
-            config = {name: rng.choice(values) for name, values in self.choices.items()}
-            if self.compute(config) < below:
-                break
-        return config
+        """Return any configuration that computes less, each with the same chance, or the cheapest where none does."""
+        computes, configs = self._sorted
+        return dict(configs[rng.randrange(max(bisect_left(computes, below), 1))])
 
     def compute(self, config: Config) -> float:
         return float(self.oracle.compute(config))
