@@ -6,7 +6,7 @@ Everything but `build_runner` is arithmetic without torch, so that `plan` answer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, log
 from typing import TYPE_CHECKING, NamedTuple
 
 from sp_search import assembly
@@ -16,7 +16,7 @@ from sp_search.levels import Terms
 from sp_search.models.base import ModelSpec
 from sp_search.proposals import ProposalSpace, flops_of
 from sp_search.records import Budget, LevelRunner, LevelSpace, Member, Population
-from sp_search.schedulers.base import BudgetScheduler
+from sp_search.schedulers.base import MOST_LEVELS, BudgetScheduler
 from sp_search.train.settings import (
     ENUMERATED_IN_TRAINING,
     GATING_FLOPS_PER_PARAMETER,
@@ -120,6 +120,9 @@ def _plan_search(study: Study, search: SearchSettings, begun: bool) -> Plan:
     if most < least:
         message = f"search.cap: got {most:g} FLOPs, and the cheapest program of the space costs {least:g}"
         raise StudyError([f"{message}: raise the cap, or lower the bounds of search.space"])
+    if log(most / least) / log(scheduler.factor) > MOST_LEVELS:
+        message = f"got {scheduler.factor}: from {least:g} to {most:g} FLOPs are more than {MOST_LEVELS:,} levels"
+        raise StudyError([f"scheduler.factor: {message}"])
     caps = [least]
     while caps[-1] * scheduler.factor < most:
         caps.append(caps[-1] * scheduler.factor)
@@ -189,7 +192,7 @@ def _axis_values(scheduler: BudgetScheduler, model: ModelSpec) -> list[dict[str,
     depths: list[int] = []
     while exits == "depth" and (value := model.realise("depth", len(depths) + 1)) is not None:
         depths.append(value)
-    if scheduler.axis == "depth":
+    if scheduler.axis == "depth" and not scheduler.controls():
         return [{"depth": value} for value in depths]
     most = model.realise("rollouts", scheduler.exits) if exits == "rollouts" else min(scheduler.exits, max(depths))
     assert most is not None

@@ -15,17 +15,19 @@ from sp_search.models.base import ModelSpec
 from sp_search.plugins import Plugin, suggest
 from sp_search.priors.base import SpeedPrior
 from sp_search.proposals import MOST_CORNERS, PRIOR, ProposalSpace
-from sp_search.schedulers.base import BudgetScheduler
+from sp_search.schedulers.base import MOST_LEVELS, BudgetScheduler
 from sp_search.sections import Dimension, PopulationSettings, SearchSettings, SelectionSettings
 from sp_search.selection import largest_certifiable
 from sp_search.strict import Problem, explained, show
 from sp_search.tasks.base import LARGEST_SUPPORT, Task
 from sp_search.train.settings import ENUMERATED_IN_TRAINING, TrainSettings
 
-MOST_LEVELS = 10_000
 REPORT_ONLY = ("longer",)
 OF_A_LADDER = ("axis", "start", "stop", "resolution", "exits")
 """What a scheduler reads of the ladder of listed members."""
+BOUNDS = ("start", "stop", "resolution", "factor")
+READ_ALONG = {"rollouts": ("start", "stop", "resolution"), "width": ("start", "stop", "factor"), "depth": ()}
+"""What of these a ladder along an axis reads; one of depths has them all."""
 
 
 class Asked(NamedTuple):
@@ -47,17 +49,47 @@ class Asked(NamedTuple):
 
 
 def ladder_problems(scheduler: BudgetScheduler) -> list[Problem]:
-    """Say what is wrong with the ladder of budgets by itself."""
-    start, stop, resolution = scheduler.start, scheduler.stop, scheduler.resolution
-    if start > stop:
+    """Say what is wrong with the ladder of budgets by itself, and what is set although nothing reads it."""
+    axis, start, stop, resolution = scheduler.axis, scheduler.start, scheduler.stop, scheduler.resolution
+    read = () if scheduler.controls() else READ_ALONG.get(axis, BOUNDS)
+    what = "that moves a control" if scheduler.controls() else f"along {axis}"
+    unread = [name for name in BOUNDS if name not in read and not _at_default(scheduler, name)]
+    if unread:
+        message = f"nothing reads it on a ladder {what}: leave it out"
+        return [((name,), f"got {show(getattr(scheduler, name))}: {message}") for name in unread]
+    if "start" in read and start > stop:
         return [(("start",), f"got {start:g}, above stop ({stop:g}): the ladder of budgets runs from start up to stop")]
+    if axis == "width" and "start" in read and ceil(start) > floor(stop):
+        return [(("start",), f"got {start:g}: no whole width lies between it and stop ({stop:g})")]
+    if "resolution" not in read:
+        return []
     if (stop - start) / resolution > MOST_LEVELS:
         return [
             (("resolution",), f"got {resolution:g}: from {start:g} to {stop:g} are more than {MOST_LEVELS:,} levels")
         ]
-    if scheduler.axis == "rollouts" and start < 1:
+    if start < 1:
         return [(("start",), f"got {start:g}: a program takes at least one rollout")]
+    if scheduler.budget == "mean" and start > scheduler.exits:
+        return [(("start",), f"got {start:g}, above exits ({scheduler.exits}): no program has more rollouts")]
     return []
+
+
+def _at_default(scheduler: BudgetScheduler, name: str) -> bool:
+    return bool(getattr(scheduler, name) == type(scheduler).model_fields[name].default)
+
+
+def search_ladder_problems(scheduler: BudgetScheduler) -> list[Problem]:
+    """Say what of a scheduler a search by proposals has no use for."""
+    problems: list[Problem] = []
+    own = [name for name in OF_A_LADDER if not _at_default(scheduler, name)]
+    message = "a search has a ladder of its own, of FLOPs: leave it out, and bound search.space and search.cap"
+    problems += [((name,), f"got {show(getattr(scheduler, name))}: {message}") for name in own]
+    if not _at_default(scheduler, "inherit"):
+        message = "every proposal of a search begins with fresh weights: leave it out"
+        problems.append((("inherit",), f"got {show(scheduler.inherit)}: {message}"))
+    if scheduler.controls():
+        problems.append((("kind",), "a search moves a cap, and this scheduler a control: choose annealing or fixed"))
+    return problems
 
 
 def gate_refusal(gate: str, earlier: list[str], task: Task) -> str | None:
@@ -75,16 +107,9 @@ def gate_refusal(gate: str, earlier: list[str], task: Task) -> str | None:
 def scheduler_problems(scheduler: BudgetScheduler, asked: Asked) -> list[Problem]:
     """Say why a scheduler cannot move the budgets of the study's model under its prior."""
     model, prior = asked.model, asked.prior
-    problems = ladder_problems(scheduler)
-    if asked.search is not None:
-        own = [name for name in OF_A_LADDER if getattr(scheduler, name) != type(scheduler).model_fields[name].default]
-        message = "a search has a ladder of its own, of FLOPs: leave it out, and bound search.space and search.cap"
-        problems += [((name,), f"got {show(getattr(scheduler, name))}: {message}") for name in own]
-    elif model is not None and scheduler.axis not in model.axes():
-        near = suggest(scheduler.axis, list(model.axes()))
-        known = ", ".join(model.axes())
-        kind = model.kind_name()
-        problems.append((("axis",), f"model {kind} has no axis '{scheduler.axis}'.{near} Known: {known}."))
+    problems = ladder_problems(scheduler) if asked.search is None else search_ladder_problems(scheduler)
+    if asked.search is None and model is not None:
+        problems += [(("axis",), message) for message in _axis_refusals(scheduler, model)]
     moved = {name for level in scheduler.controls() for name in level}
     if prior is not None and (unknown := sorted(moved.difference(prior.controls()))):
         known = ", ".join(prior.controls()) or "none"
@@ -94,6 +119,16 @@ def scheduler_problems(scheduler: BudgetScheduler, asked: Asked) -> list[Problem
         message = f"a mean budget needs a program that halts by itself, and prior {prior.kind_name()} always runs"
         problems.append((("budget",), f"{message} to the end: choose a prior that trains halting, or budget: max"))
     return problems
+
+
+def _axis_refusals(scheduler: BudgetScheduler, model: ModelSpec) -> list[str]:
+    kind, exits = model.kind_name(), model.exits_axis()
+    if scheduler.axis not in model.axes():
+        near, known = suggest(scheduler.axis, list(model.axes())), ", ".join(model.axes())
+        return [f"model {kind} has no axis '{scheduler.axis}'.{near} Known: {known}."]
+    if scheduler.controls() and scheduler.axis != exits:
+        return [f"got {show(scheduler.axis)}: a control acts on the exits of a program, which {kind} has along {exits}"]
+    return []
 
 
 def member_problems(members: list[dict[str, Any]], base: Parts, asked: Asked) -> list[Problem]:
@@ -120,6 +155,14 @@ def member_problems(members: list[dict[str, Any]], base: Parts, asked: Asked) ->
             problems.append((place, f"the same configuration as member {before}: remove one"))
         seen.append((index, member))
     return problems
+
+
+def replicas_problems(population: PopulationSettings, asked: Asked) -> list[Problem]:
+    """Say where lineages are to be cloned and no member has a second one."""
+    if asked.scheduler is None or asked.scheduler.inherit != "clones" or population.replicas > 1:
+        return []
+    message = "scheduler.inherit: clones copies lineages of a member that passed over others of it"
+    return [(("replicas",), f"got {population.replicas}: {message}, so raise it to 2, or inherit weights")]
 
 
 def search_problems(search: SearchSettings, asked: Asked) -> list[Problem]:

@@ -24,6 +24,7 @@ from sp_search.refusals import (
     gate_refusal,
     member_problems,
     milestone_refusal,
+    replicas_problems,
     scheduler_problems,
     search_problems,
     stability_refusal,
@@ -94,7 +95,8 @@ class Study(Section):
     def _members_differ_and_fit(cls, population: PopulationSettings, info: ValidationInfo) -> PopulationSettings:
         asked = Asked.of(info.data)
         if asked.model is not None and asked.prior is not None:
-            _refuse(member_problems(population.members, Parts(asked.model, asked.prior), asked))
+            members = member_problems(population.members, Parts(asked.model, asked.prior), asked)
+            _refuse(members + replicas_problems(population, asked))
         return population
 
     @field_validator("selection")

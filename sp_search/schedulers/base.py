@@ -55,6 +55,9 @@ from sp_search.visits import (
     undecide,
 )
 
+MOST_LEVELS = 10_000
+"""Levels that a ladder may have."""
+
 
 class View(NamedTuple):
     """What a scheduler decides from.

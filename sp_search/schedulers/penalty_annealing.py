@@ -5,10 +5,12 @@ The strength is a control, not a budget: what a program computes under it is mea
 
 from __future__ import annotations
 
+from math import log
 from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from sp_search.schedulers.base import MOST_LEVELS
 from sp_search.schedulers.growing import Growing
 
 
@@ -30,6 +32,14 @@ class PenaltyAnnealing(Growing):
                 f"got {loosest:g}, above strictest ({strictest:g}): the penalty is loosened, never tightened"
             )
         return loosest
+
+    @field_validator("ratio")
+    @classmethod
+    def _of_a_ladder_that_ends(cls, ratio: float, info: ValidationInfo) -> float:
+        strictest, loosest = info.data.get("strictest"), info.data.get("loosest")
+        if strictest and loosest and log(strictest / loosest) / log(ratio) > MOST_LEVELS:
+            raise ValueError(f"got {ratio}: from {strictest:g} to {loosest:g} are more than {MOST_LEVELS:,} levels")
+        return ratio
 
     def controls(self) -> list[dict[str, float]]:
         """Return the strength at every level, strict first."""
