@@ -270,9 +270,11 @@ def statistical_minimum(search: Search, milestone: float) -> Minimum:
 
     What failed at an easier milestone failed at this one too. The failures reach up to the failed cap and no further:
     the next possible budget is one rollout more, or the next price on a ladder that lists them all; between two mean
-    budgets, or two proposals, everything is possible.
+    budgets everything is possible. Proposals that failed exclude none of the programs that were not proposed.
     """
     high = found_cap(search, milestone)
+    if search.state.population.proposals:
+        return Minimum(low=None, high=high, basis="none", text="programs that were not proposed may need less")
     failed = {
         outcome.level: outcome
         for outcome in search.state.history
@@ -293,7 +295,7 @@ def statistical_minimum(search: Search, milestone: float) -> Minimum:
 def _next_possible(search: Search, level: int) -> float | None:
     """Return the least budget above a level's cap that a program could have; None at the top."""
     space = search.state.space
-    if space.kind == "mean" or search.state.population.proposals:
+    if space.kind == "mean":
         return space.caps[level]
     if space.measure == "rollouts":
         return floor(space.caps[level]) + 1.0
@@ -303,7 +305,7 @@ def _next_possible(search: Search, level: int) -> float | None:
 def _least_unfailed(search: Search, failed: set[int]) -> float | None:
     """Return the least budget that did not fail itself, if all below it did; None where budgets cannot be listed."""
     space = search.state.space
-    if space.kind == "mean" or search.state.population.proposals:
+    if space.kind == "mean":
         return None
     if space.measure == "rollouts":
         rollouts = {floor(space.caps[level]) for level in failed}

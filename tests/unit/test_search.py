@@ -2,6 +2,7 @@
 
 import pytest
 
+from sp_search.drive import simulate
 from sp_search.drive.world import World
 from sp_search.levels import Terms
 from sp_search.plan import plan_study
@@ -10,12 +11,15 @@ from sp_search.records import (
     Budget,
     BudgetKind,
     Capacity,
+    LevelReport,
     LevelSpace,
     LimitReached,
     Measure,
     Member,
     MemberFailed,
     Population,
+    Propose,
+    Proposed,
     SetBudget,
     Start,
 )
@@ -154,3 +158,26 @@ def test_a_bound_that_the_task_proves_is_safe_also_where_failures_reach_further(
         search.feed(world.measure(search.live_assignments()[0]))
     minimum = build_result(study, plan, search, {}, 0.0)["minimum"]
     assert (minimum["low"], minimum["safe_low"], minimum["high"], minimum["basis"]) == (7, 5, 7, "statistical")
+
+
+class Least:
+    """Proposes the smallest size there is, which never passes."""
+
+    def propose(self, request: Propose) -> Proposed:
+        budget = Budget(kind="max", measure="flops", cap=1.0)
+        return Proposed(member=request.member, visit=request.visit, config={"size": 1}, budget=budget)
+
+    def accepted(self, proposed: Proposed) -> None:
+        pass
+
+    def judged(self, report: LevelReport) -> None:
+        pass
+
+    def ended(self, member: int, reason: str) -> None:
+        pass
+
+
+def test_proposals_that_failed_exclude_no_program_that_was_not_proposed() -> None:
+    result = simulate(Annealing(), Threshold(2), workers=2, seed=0, members=8, proposer=Least())
+    assert {outcome.verdict for outcome in result.levels} == {"failed"}
+    assert (result.found_budget, result.minimum.low, result.minimum.basis) == (None, None, "none")
