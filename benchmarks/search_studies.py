@@ -162,8 +162,7 @@ def population() -> dict[str, Any]:
     for seed in SEEDS:
         for inherit in ("clones", "off"):
             row = run({**study, "scheduler": {**study["scheduler"], "inherit": inherit}}, seed)
-            program = row["result"]["program"] or {}
-            rows.append(told({"inherit": inherit, **row, "config": program.get("config")}))
+            rows.append(told({"inherit": inherit, **row, "program": row["result"]["program"]}))
     return {"rows": rows}
 
 
