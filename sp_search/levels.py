@@ -70,7 +70,7 @@ class LevelOutcome(Record):
     tried: int
     passed: int
     undecided: int
-    cut: int = Field(0, description="lineages that were still running when the verdict was known")
+    cut: int = Field(0, description="lineages that were still running when the visit was closed")
     pass_rate_high: float = Field(description="upper bound of the pass rate at the study's false-negative rate")
     members: dict[int, Cohort] = Field(description="by member, the lineages whose weights a later visit may inherit")
     conclusive: list[tuple[int, int]] = Field(

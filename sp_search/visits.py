@@ -20,7 +20,6 @@ from sp_search.levels import (
     configuration,
     failures,
     pass_rate_bound,
-    running,
     with_open,
 )
 from sp_search.records import (
@@ -97,13 +96,6 @@ def retire(state: SearchState, member: int) -> tuple[SearchState, list[Action]]:
     """End the trial of a proposal that was heard."""
     live = [other for other in state.live if other != member]
     return state.model_copy(update={"live": live}), [Stop(member=member, reason="measured")]
-
-
-def abandon(state: SearchState) -> SearchState:
-    """Take what still runs at the open level as undecided."""
-    for member in running(state):
-        state = undecide(state, member)
-    return state
 
 
 def _assignment(state: SearchState, number: int, member: OpenMember) -> Assignment:

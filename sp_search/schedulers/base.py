@@ -40,7 +40,6 @@ from sp_search.records import (
     SearchEvent,
 )
 from sp_search.visits import (
-    abandon,
     absorb,
     answer,
     ask,
@@ -160,7 +159,7 @@ class BudgetScheduler(Plugin):
             case Restored():
                 return reissue(state)
             case LimitReached():
-                state = state if state.open is None else close_level(abandon(state))[0]
+                state = state if state.open is None else close_level(state)[0]
                 return state.model_copy(update={"finished": event.limit}), [Finish(reason=event.limit)]
             case _:
                 raise ValueError(f"a scheduler takes no {type(event).__name__} event: the search judges it first")
