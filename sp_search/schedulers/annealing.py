@@ -27,7 +27,7 @@ class Annealing(BudgetScheduler):
 
     kind: Literal["annealing"] = "annealing"
     up: float = Field(1.4, gt=1, description="factor of the cap on the first way up")
-    tries: int = Field(2, ge=1, description="failures that are enough to go on, provisionally")
+    tries: int = Field(2, ge=1, description="failures that are enough to go on, provisionally (at most a verdict's)")
     tolerance: float = Field(
         0.0, ge=0, description="distance between failure and pass that is close enough, as a share"
     )
