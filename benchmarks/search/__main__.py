@@ -23,6 +23,7 @@ from benchmarks.seeds import RESULTS, keep
 
 Row = dict[str, Any]
 WORKERS = (1, 4, 16, 64)
+WORKERS_SEEDS = range(10)
 CRASH_RATE = 0.1
 QUICK_SEEDS = range(3)
 CHOSEN_FOR = {"inherit": "thresholds", "workers": "thresholds"}
@@ -62,7 +63,7 @@ class Comparison:
 
     def family(self, name: str, **how: Any) -> list[Row]:
         """Run the methods in the worlds of a family."""
-        seeds = QUICK_SEEDS if self.quick else SEEDS
+        seeds = QUICK_SEEDS if self.quick else WORKERS_SEEDS if name == "workers" else SEEDS
         return compare(FAMILIES[name], self.methods(name), self.chosen(name), seeds, **how)
 
     def workers(self) -> list[Row]:
