@@ -127,13 +127,16 @@ def _ert_cell(row: Row, tolerance: str) -> str:
 
 
 def rivals(rows: list[Row], tolerance: str = "0.1") -> str:
-    """Return by world the outside peer and the baseline of least ERT, over sp_search's (bootstrap, 95 %)."""
+    """Return by world the outside peer and the baseline of least ERT, over sp_search's (bootstrap, 95 %).
+
+    A peer's rows of both readings count: what succeeds repeatably succeeds, and its other setting may do better.
+    """
     body = []
     for world in names(rows, "world"):
-        here = {row["method"]: row for row in rows if row["world"] == world and row["reading"] == "program"}
-        ours, cells = here[OURS], []
+        here = [row for row in rows if row["world"] == world]
+        ours, cells = next(row for row in here if (row["method"], row["reading"]) == (OURS, "program")), []
         for baseline in (False, True):
-            others = [row for name, row in here.items() if name != OURS and (row["whose"] == "sp_search") == baseline]
+            others = [row for row in here if row["method"] != OURS and (row["whose"] == "sp_search") == baseline]
             known = [row for row in others if row["ert"][tolerance] is not None]
             best = min(known, key=lambda row: row["ert"][tolerance], default=None)
             cells.append("none succeeds" if best is None else f"{best['method']}: {_ratio(best, ours, tolerance)}")
