@@ -154,7 +154,7 @@ def _ratio(peer: Row, ours: Row, tolerance: str) -> str:
 
 def workers_table(rows: list[Row]) -> str:
     """Return virtual time to the claim and utilisation by workers, without and with crashes."""
-    rows = [row for row in rows if row["reading"] == "program"]
+    rows = [row for row in rows if row["method"] in figure.SHOWN or row["method"] == "log bisection"]
     settings = [(workers, rate) for rate in sorted({row["crash_rate"] for row in rows}) for workers in (1, 4, 16, 64)]
     body = []
     for world in names(rows, "world"):
