@@ -25,16 +25,16 @@ def draw(thresholds: list[Row], rare: list[Row], path: Path) -> None:
     from matplotlib import pyplot
 
     drawn, (first, second, bars) = pyplot.subplots(1, 3, figsize=(15, 4.6), width_ratios=(1, 1, 1.1))
-    _curves(first, thresholds, "steep, C* 100, q .5", "prices of one lineage at C*")
-    _curves(second, rare, "NAS-Bench-201, cifar10", "prices of one mean evaluation")
-    first.legend(fontsize=7, loc="upper right")
+    _curves(first, thresholds, "steep, C* 100, q .5", "prices of one lineage at C*", 100)
+    _curves(second, rare, "NAS-Bench-201, cifar10", "prices of one mean evaluation", 1000)
     _bars(bars, thresholds)
-    drawn.tight_layout()
+    drawn.tight_layout(rect=(0, 0.06, 1, 1))
+    drawn.legend(*first.get_legend_handles_labels(), fontsize=8, loc="lower left", ncols=len(SHOWN))
     drawn.savefig(path, dpi=130, metadata={"Software": None})
     pyplot.close(drawn)
 
 
-def _curves(axes: Any, rows: list[Row], world: str, unit: str) -> None:
+def _curves(axes: Any, rows: list[Row], world: str, unit: str, purse: float) -> None:
     for name, (colour, width) in SHOWN.items():
         row = next(
             (one for one in rows if (one["method"], one["world"], one["reading"]) == (name, world, "program")), None
@@ -43,10 +43,16 @@ def _curves(axes: Any, rows: list[Row], world: str, unit: str) -> None:
             continue
         known = [(spent, value) for spent, value in zip(GRID, row["curve"], strict=True) if value is not None]
         if known:
-            axes.step(*zip(*known, strict=True), where="post", color=colour, linewidth=width, label=name)
+            axes.step(
+                *zip(*known, strict=True), where="post", color=colour, linewidth=width, label=name, zorder=2 + width
+            )
     axes.set(
         xscale="log", yscale="log", xlabel=f"spent, in {unit}", ylabel="compute of the verified claim / C*", title=world
     )
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.set_xlim(right=purse)
     axes.axhline(1.1, color="black", linewidth=0.6, linestyle=":")
     axes.grid(alpha=0.25)
 
@@ -61,6 +67,7 @@ def _bars(axes: Any, rows: list[Row]) -> None:
         colour = SHOWN.get(name, ("#bdc3c7", 0))[0]
         axes.barh(place, value, color=colour, hatch=None if whole else "///", edgecolor="white")
         axes.text(value * 1.05, place, f"{value:.0f}", va="center", fontsize=7)
+    axes.set_xlim(1, 700)
     axes.set_yticks(range(len(names)), list(reversed(names)), fontsize=7)
     axes.set(
         xscale="log", xlabel="ERT for 10 %, geometric mean over worlds", title="expected cost of a verified success"
