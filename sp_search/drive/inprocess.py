@@ -26,7 +26,7 @@ from sp_search.records import (
     Stop,
 )
 from sp_search.search import Search
-from sp_search.store import Store, Stored, begin_state, spent_flops
+from sp_search.store import Store, Stored, begin_state, parked, spent_flops
 
 Limit = Callable[[Search], str | None]
 Progress = Callable[[Search], None]
@@ -60,7 +60,7 @@ def _run_level(
     while measured is None:
         reached = limit(search)
         if reached is not None:
-            return LimitReached(limit=reached, training_flops=spent_flops(state))
+            return LimitReached(limit=reached, training_flops=parked(store, assignment).training_flops)
         try:
             state = state or begin_state(runner, store, assignment)
             state, measured = runner.step(assignment, state)
