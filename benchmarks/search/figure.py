@@ -52,6 +52,7 @@ def _curves(axes: Any, rows: list[Row], world: str, unit: str, purse: float) -> 
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
     axes.set_xlim(right=purse)
     axes.axhline(1.1, color="black", linewidth=0.6, linestyle=":")
     axes.grid(alpha=0.25)

@@ -25,6 +25,8 @@ from sp_search.schedulers.levin import Levin
 from sp_search.schedulers.log_bisect import LogBisect
 from sp_search.schedulers.luby import Luby
 
+CONFIRMING = ", 2 of 3"
+"""Ends the names of settings that claim what passes in two lineages of three."""
 Search = Callable[..., Run]
 """(world, seed, workers=, crash_rate=, inherit=) -> Run."""
 
@@ -49,7 +51,7 @@ def _peer(make: Callable[[World, int], Peer], confirm: Confirm = ONCE) -> Search
 def _confirmed(settings: dict[str, Callable[[World, int], Peer]]) -> dict[str, Search]:
     """Return every setting claiming at the first pass, and claiming after two passes of three."""
     once = {name: _peer(make) for name, make in settings.items()}
-    return once | {f"{name}, 2 of 3": _peer(make, Confirm(2, 3)) for name, make in settings.items()}
+    return once | {name + CONFIRMING: _peer(make, Confirm(2, 3)) for name, make in settings.items()}
 
 
 def scheduled(make: Callable[[], BudgetScheduler], **fixed: Any) -> Search:
@@ -62,12 +64,12 @@ def scheduled(make: Callable[[], BudgetScheduler], **fixed: Any) -> Search:
     return search
 
 
-def proposing(sampler: Any) -> Search:
+def proposing(sampler: Any, *, avoid: bool = False) -> Search:
     """Return sp_search's budget search by proposals, in a world of configurations."""
 
     def search(world: World, seed: int, *, inherit: bool = False, **how: Any) -> Run:
         assert isinstance(world, Rare)
-        proposer = Proposals(world, seed, sampler)
+        proposer = Proposals(world, seed, sampler, avoid=avoid)
         return searched(Fixed(), world, seed, members=world.evaluations, proposer=proposer, **how)
 
     return search
@@ -75,7 +77,10 @@ def proposing(sampler: Any) -> Search:
 
 OURS = Method("sp_search", "sp_search", {"annealing": scheduled(Annealing)})
 OURS_RARE = Method("sp_search", "sp_search", {
-    "random": proposing("random"), "TPE": proposing("tpe"), "NSGA-II": proposing("nsga2"),
+    "random": proposing("random"),
+    "TPE": proposing("tpe"),
+    "TPE, avoiding": proposing("tpe", avoid=True),
+    "NSGA-II": proposing("nsga2"),
 }, slow=True)  # fmt: skip
 BASELINES = [
     Method("doubling", "sp_search", {

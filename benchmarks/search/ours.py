@@ -95,7 +95,8 @@ class Proposals:
     world: Rare
     seed: int
     sampler: Literal["random", "tpe", "nsga2"] = "random"
-    asks: int = 4
+    avoid: bool = False
+    asks: int = 8
     left: int = MOST_ASKS
     study: optuna.Study = field(init=False)
     trials: dict[int, optuna.Trial] = field(default_factory=dict)
@@ -126,8 +127,16 @@ class Proposals:
             if self.world.compute(config) <= request.cap:
                 self.trials[request.member] = trial
                 return config
-            self.study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            self._unfit(trial, config)
         return None
+
+    def _unfit(self, trial: optuna.Trial, config: Config) -> None:
+        """End a trial above the cap: as failed, as the package's own proposer does, or as missing by everything."""
+        if self.avoid:
+            trial.set_constraint("shortfall", 1.0)
+            self.study.tell(trial, self.world.compute(config) / self.world.bounds[1])
+        else:
+            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
     def accepted(self, proposed: Proposed) -> None:
         """Know it already: no run of the comparison is restored."""

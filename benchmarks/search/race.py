@@ -112,7 +112,7 @@ class _Race:
     def __init__(self, world: World, seed: int, confirm: Confirm, crash_rate: float, *, inherit: bool) -> None:
         self.world, self.confirm, self.crash_rate, self.inherit = world, confirm, crash_rate, inherit
         self.rng = random.Random(f"race {seed}")  # noqa: S311
-        self.study, self.drawn = seed, 0
+        self.study, self.drawn, self.looks = seed, 0, 0
         self.run, self.now = Run(), 0.0
         self.running: list[tuple[float, int, _Open, bool]] = []
         self.trained: dict[int, float] = {}
@@ -151,7 +151,8 @@ class _Race:
             self.start(opened)
             return None
         job, seed = opened.job, opened.seed
-        final = self.world.shortfall(job.config, seed)
+        self.looks += job.end == 1.0
+        final = self.world.shortfall(job.config, seed, max(self.looks, 1))
         if job.end < 1.0:  # curves never cross: the share of the training shows how the lineage ends
             return job, Outcome(1.0 - job.end * (1.0 - final))
         self.trained[seed] = max(self.world.compute(job.config), self.trained.get(seed, 0.0))

@@ -11,7 +11,7 @@ import json
 import math
 import random
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from benchmarks.seeds import RESULTS
 from sp_search.drive.simulated import CONFIDENCE, VERIFIED_ON
 from sp_search.oracles.base import InheritingOracle, MeasuredOracle, SpaceOracle
 from sp_search.records import Count
-from sp_search.selection import accuracy_low
+from sp_search.selection import accuracy_low, alpha_of_look
 
 Config = dict[str, Any]
 RATE = 0.5
@@ -73,8 +73,8 @@ class World(Protocol):
         """Return what training that lineage costs, from scratch or from what it computed before."""
         ...
 
-    def shortfall(self, config: Config, seed: int) -> float:
-        """Return by how much a lineage is seen to miss, at most 1; 0 is verified as passing."""
+    def shortfall(self, config: Config, seed: int, look: int = 1) -> float:
+        """Return by how much a lineage is seen to miss at a search's look-th test, at most 1; 0 is verified."""
         ...
 
     def passes(self, config: Config, seed: int) -> bool:
@@ -94,6 +94,7 @@ class Budgets:
     oracle: Any
     monotone: bool = True
     stretch: float = 100.0
+    _enough: dict[int, int] = field(default_factory=dict, repr=False)
 
     @cached_property
     def least(self) -> float:
@@ -140,27 +141,30 @@ class Budgets:
             return float(self.oracle.cost(level))
         return float(self.oracle.cost_inherited(level, previous, seed))
 
-    def shortfall(self, config: Config, seed: int) -> float:
+    def shortfall(self, config: Config, seed: int, look: int = 1) -> float:
         """Ask the oracle; where programs have an accuracy, a sample has to show it, as it has to in sp_search."""
         level = self.compute(config)
         if isinstance(self.oracle, MeasuredOracle):
             rng = np.random.default_rng([seed, int.from_bytes(repr(level).encode()[-6:], "big")])
             right = int(rng.binomial(VERIFIED_ON, self.oracle.accuracy(level, seed)))
-            return 0.0 if right >= self._enough_right else max(self.milestone - right / VERIFIED_ON, LEAST_SHORTFALL)
+            return (
+                0.0 if right >= self._enough_right(look) else max(self.milestone - right / VERIFIED_ON, LEAST_SHORTFALL)
+            )
         if self.oracle.passes(level, seed):
             return 0.0
         graded = getattr(self.oracle, "shortfall", None)
         return 1.0 if graded is None else max(graded(level, seed), LEAST_SHORTFALL)
 
-    @cached_property
-    def _enough_right(self) -> int:
-        """Return the fewest right answers whose lower bound is at the milestone."""
-        low, high = 0, VERIFIED_ON
-        while high - low > 1:
-            middle = (low + high) // 2
-            shown = accuracy_low(Count(correct=middle, n=VERIFIED_ON), 1 - CONFIDENCE) >= self.milestone
-            low, high = (low, middle) if shown else (middle, high)
-        return high
+    def _enough_right(self, look: int) -> int:
+        """Return the fewest right answers whose lower bound is at the milestone, at the error that a look may spend."""
+        if look not in self._enough:
+            low, high, alpha = 0, VERIFIED_ON, alpha_of_look(CONFIDENCE, look)
+            while high - low > 1:
+                middle = (low + high) // 2
+                shown = accuracy_low(Count(correct=middle, n=VERIFIED_ON), alpha) >= self.milestone
+                low, high = (low, middle) if shown else (middle, high)
+            self._enough[look] = high
+        return self._enough[look]
 
     @property
     def milestone(self) -> float:
@@ -247,7 +251,7 @@ class Rare:
     def price(self, config: Config, seed: int, previous: float | None = None) -> float:
         return float(self.oracle.price(config))
 
-    def shortfall(self, config: Config, seed: int) -> float:
+    def shortfall(self, config: Config, seed: int, look: int = 1) -> float:
         """Return what is missing as a share of the threshold."""
         threshold = self.oracle.threshold
         return float(min(max((threshold - self.oracle.score(config, seed)) / abs(threshold), 0.0), 1.0))

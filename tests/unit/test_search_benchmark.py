@@ -10,9 +10,11 @@ import pytest
 from benchmarks.search.measures import cost_difference, ert, ert_ratio, judged, summary, wilson
 from benchmarks.search.methods import RARE_METHODS, THRESHOLD_METHODS
 from benchmarks.search.ours import Proposals, searched
+from benchmarks.search.page import PAGE, filled, tables
 from benchmarks.search.peers_plain import RandomPeer
 from benchmarks.search.peers_ray import asha, hyperband
 from benchmarks.search.race import Claim, Confirm, Job, Outcome, Run, race
+from benchmarks.search.runs import CHOOSING_SEEDS, FAMILIES, SEEDS
 from benchmarks.search.worlds import Budgets, Rare, TrainedTable
 from sp_search.oracles.noisy import Noisy
 from sp_search.oracles.smooth import Smooth
@@ -247,3 +249,21 @@ def test_rows_are_json() -> None:
     row = summary([judged(Run(spent=1.0), SURE)])
     text = json.dumps(without_infinity(row), allow_nan=False)
     assert json.loads(text)["ert"]["0.1"] is None
+
+
+def test_a_page_without_its_markers_is_refused() -> None:
+    assert filled("<!-- a -->\nold\n<!-- /a -->", {"a": lambda: "new"}) == "<!-- a -->\nnew\n<!-- /a -->"
+    with pytest.raises(ValueError, match="0 pairs of markers"):
+        filled("text", {"a": lambda: "new"})
+
+
+def test_the_page_says_what_its_rows_say() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert filled(text, tables()) == text
+
+
+def test_settings_are_chosen_on_worlds_and_seeds_that_are_not_reported() -> None:
+    for family in FAMILIES.values():
+        reported, others = ([vars(world.oracle) for world in worlds()] for worlds in (family.worlds, family.choosing))
+        assert not any(other in reported for other in others)
+    assert not set(SEEDS) & set(CHOOSING_SEEDS)
