@@ -30,7 +30,7 @@ class Levin(Oblivious):
         le=1,
         description="length of the l-th level, per l: its prior weight is 2^-(bits l), 0 weighs all alike",
     )
-    inherit: Inheritance = "off"
+    inherit: Inheritance = Field("off", description="as elsewhere; restarts begin afresh by default")
 
     def visits(self, view: View) -> Iterator[Visit]:
         """Yield every phase's levels that its time pays for, from the least upwards."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from pydantic import Field
+
 from sp_search.levels import Inheritance, Visit
 from sp_search.schedulers.base import View
 from sp_search.schedulers.oblivious import Oblivious, rungs
@@ -28,7 +30,7 @@ class Luby(Oblivious):
     """Train one fresh lineage a turn, at the level that the sequence says. The top is the last to be tried."""
 
     kind: Literal["luby"] = "luby"
-    inherit: Inheritance = "off"
+    inherit: Inheritance = Field("off", description="as elsewhere; restarts begin afresh by default")
 
     def visits(self, view: View) -> Iterator[Visit]:
         """Yield the turns of levels that are not decided yet, up to the first turn of the top."""
