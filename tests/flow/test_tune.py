@@ -78,7 +78,8 @@ def test_every_scheduler_takes_the_same_decisions_through_all_three_drivers(kind
     run_tune(there, RunnerRecipe(factory="tests.flow.oracle_runner:build", arguments={}), tmp_path)
     assert simulated.levels == here.state.history == there.state.history
     assert here.state.found == there.state.found
-    assert there.state.space.caps[there.state.found[0]] == simulated.found_budget
+    if not there.state.space.controls:  # whose levels share one cap
+        assert there.state.space.caps[there.state.found[0]] == simulated.found_budget
 
 
 def test_a_trial_that_is_cut_ends_its_slice_drops_it_and_takes_up_its_next_assignment(tmp_path):
