@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sp_search.errors import StudyError, describe
 
-FAMILIES = ("tasks", "models", "priors", "schedulers", "oracles", "audits")
+FAMILIES = ("tasks", "models", "priors", "schedulers", "oracles", "audits", "organisms", "experiments")
 
 
 class UnknownPluginError(ValueError):

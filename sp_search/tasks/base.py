@@ -99,6 +99,13 @@ class Task(Plugin):
         right_B: Tensor = (answer_BTV.argmax(-1) == batch.y_BT).flatten(1).all(1)
         return right_B
 
+    def answer_key(self, x_BTC: Tensor) -> Tensor | None:
+        """Return the right y_BT of any inputs of the task's form, seen in training or not; None where nobody knows.
+
+        Where it is known, an audit may change inputs as it likes and still tell right from wrong.
+        """
+        return None
+
     def difficulty(self, batch: Batch) -> Tensor:
         """Return float_B: how hard each input is, in units of the task (larger is harder)."""
         raise NotImplementedError

@@ -16,10 +16,11 @@ ROWS = [
     {"cohorts"},
     {"visits"},
     {"yaml_strict", "program", "halting", "cutting"},
-    {"compute", "settings_file"},
+    {"compute", "settings_file", "exact"},
     {"tasks", "models", "priors", "schedulers", "oracles", "selection"},
     {"assembly", "adapt"},
-    {"train", "exact"},
+    {"train"},
+    {"organisms"},
     {"audits", "risk"},
     {"sections"},
     {"proposals"},
@@ -33,7 +34,10 @@ ROWS = [
     {"session"},
     {"running"},
     {"api", "terminal"},
-    {"simulation"},
+    {"simulation", "auditing"},
+    {"tax", "game"},
+    {"experiments"},
+    {"claims"},
     {"cli"},
     {"__main__"},
 ]
@@ -47,7 +51,7 @@ ROOMS = {
     "ruamel": "yaml_strict.py",
     "cyclopts": "cli.py",
 }
-PART_FAMILIES = ("tasks", "models", "priors", "schedulers", "oracles", "audits")
+PART_FAMILIES = ("tasks", "models", "priors", "schedulers", "oracles", "audits", "organisms", "experiments")
 
 
 class Import(NamedTuple):

@@ -1,0 +1,1 @@
+"""Enumerable program worlds, in which the truth about every program is known."""

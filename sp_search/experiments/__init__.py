@@ -1,0 +1,1 @@
+"""Experiments: what is measured for the claims, each with its numbers and intervals."""

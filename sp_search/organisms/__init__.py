@@ -1,0 +1,1 @@
+"""Organisms: programs with planted misbehaviour, and their honest twins."""
