@@ -49,7 +49,7 @@ ROOMS = {
     "matplotlib": "report/",
     "mapie": "risk.py",
     "ruamel": "yaml_strict.py",
-    "cyclopts": "cli.py",
+    "cyclopts": "cli/",
 }
 PART_FAMILIES = ("tasks", "models", "priors", "schedulers", "oracles", "audits", "organisms", "experiments")
 

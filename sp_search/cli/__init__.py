@@ -1,0 +1,82 @@
+"""The command line: thin words around `sp_search.api`. Results go to stdout, everything else to stderr.
+
+Every command returns an `Answer`; `--json` prints its payload, otherwise its text is printed. Each module here
+registers the commands of one subject; heavy imports happen inside commands, so that `validate` and `list` answer at
+once.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import CycloptsError, Parameter
+
+from sp_search.cli import parts, planning, studies  # noqa: F401  # importing a module registers its commands
+from sp_search.cli.app import Answer, ExitCode, app
+from sp_search.errors import Interrupted, StorageError, StudyError
+
+__all__ = ["Answer", "ExitCode", "app", "main"]
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    as_json: Annotated[bool, Parameter(name="--json", help="Print the result as JSON.")] = False,
+    debug: Annotated[bool, Parameter(help="Show the traceback of an error.")] = False,
+) -> int:
+    try:
+        answer: Answer | None = app(tokens, exit_on_error=False, result_action="return_value")
+    except CycloptsError:  # said already
+        return ExitCode.USAGE
+    except Exception as error:
+        code, messages = _failure(error)
+        if debug:
+            traceback.print_exc()
+        if as_json:
+            print(json.dumps({"exit_code": code, "error": type(error).__name__, "messages": messages}, indent=2))
+        print("\n".join(messages), file=sys.stderr)
+        return code
+    if answer is None:  # --help and --version have printed
+        return ExitCode.MET
+    print(json.dumps(answer.payload, indent=2) if as_json else answer.text)
+    return answer.code
+
+
+def _failure(error: Exception) -> tuple[int, list[str]]:
+    """Return the exit code of an error, and what to say."""
+    match error:
+        case StudyError():
+            return ExitCode.USAGE, error.problems
+        case Interrupted():
+            line = f"sp-search resume {shlex.quote(str(error.folder))}"
+            return 128 + error.signal_number, [f"interrupted by signal {error.signal_number}; to go on: {line}"]
+        case StorageError():
+            return ExitCode.STORAGE, [str(error)]
+        case OSError() if error.errno in DISK_ERRORS:
+            return ExitCode.STORAGE, [str(error)]
+        case _:
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+            return ExitCode.INTERNAL, [f"internal error: {said} (--debug shows where)"]
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    try:
+        return int(app.meta(tokens, exit_on_error=False, result_action="return_value") or ExitCode.MET)
+    except CycloptsError:
+        return ExitCode.USAGE
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # who read our output has left, as `head` does; nothing can be said any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE

@@ -1,0 +1,52 @@
+"""What every command shares: the application, what a command answers, and the exit codes that a script can rely on."""
+
+from __future__ import annotations
+
+import signal
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from cyclopts import App, Parameter
+
+from sp_search import __version__
+
+
+class ExitCode(IntEnum):
+    """What a script can rely on."""
+
+    MET = 0
+    INTERNAL = 1
+    USAGE = 2
+    NOT_MET = 3
+    FAILURES = 4
+    STORAGE = 5
+    FLAGGED = 6
+    INTERRUPTED = 128 + signal.SIGINT
+    TERMINATED = 128 + signal.SIGTERM
+
+
+class Answer(NamedTuple):
+    """What a command says: for machines, for people, and to the shell."""
+
+    payload: Any
+    text: str
+    code: int = ExitCode.MET
+
+
+app = App(
+    name="sp-search",
+    help="Find the program that performs a task well with the least computation, and say how sure that is.",
+    version=__version__,
+    help_format="plaintext",
+    help_epilogue=(
+        "Exit codes: 0 all milestones met, 1 internal error, 2 bad usage or study, 3 not all milestones met, "
+        "4 too many trials failed, 5 storage or tracking, 6 an audit flagged, 130/143 interrupted and resumable."
+    ),
+    default_parameter=Parameter(negative="", show_default=False),
+    suppress_keyboard_interrupt=False,
+)
+
+Overrides = Annotated[list[str] | None, Parameter(name="--set")]
+StudyFile = Annotated[Path, Parameter(name="STUDY")]
+StudyFolder = Annotated[Path, Parameter(name="DIR")]

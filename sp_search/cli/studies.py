@@ -1,0 +1,175 @@
+"""Commands that run a study and read what it left."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sp_search.cli.app import Answer, Overrides, StudyFile, StudyFolder, app
+from sp_search.errors import StudyError
+from sp_search.terminal import arms_status, milestone_lines, plain, search_rows, table
+
+
+@app.command
+def run(
+    study: StudyFile,
+    /,
+    *,
+    output: Path | None = None,
+    address: str | None = None,
+    cluster: Path | None = None,
+    overrides: Overrides = None,
+    seed: int | None = None,
+    in_process: bool = False,
+) -> Answer:
+    """Run a study to its answer.
+
+    Args:
+        study: the study's YAML file.
+        output: the study's folder; a new one under sp_search_runs if not given.
+        address: of a running Ray cluster (HOST:PORT); a local one is started if not given.
+        cluster: a cluster file (clusters/local.yaml), which says the same and more.
+        overrides: path=value, applied before the study is validated; may be repeated.
+        seed: overrides the study's seed.
+        in_process: one trial after another in this process, without Ray.
+    """
+    from sp_search import api
+
+    driver: api.Driver = "inprocess" if in_process else "ray"
+    return _answer(
+        api.run(
+            study,
+            output=output,
+            address=address,
+            cluster=cluster,
+            seed=seed,
+            overrides=tuple(overrides or ()),
+            driver=driver,
+        )
+    )
+
+
+@app.command
+def resume(
+    folder: StudyFolder,
+    /,
+    *,
+    address: str | None = None,
+    cluster: Path | None = None,
+    in_process: bool = False,
+) -> Answer:
+    """Go on with a study that stopped half-way.
+
+    Args:
+        folder: the study's folder.
+        address: of a running Ray cluster (HOST:PORT); a local one is started if not given.
+        cluster: a cluster file (clusters/local.yaml), which says the same and more.
+        in_process: one trial after another in this process, without Ray.
+    """
+    from sp_search import api
+
+    driver: api.Driver | None = "inprocess" if in_process else None
+    return _answer(api.resume(folder, address=address, cluster=cluster, driver=driver))
+
+
+@app.command
+def status(folder: StudyFolder, /) -> Answer:
+    """Say where a study stands, from its ledger alone; it may be running.
+
+    Args:
+        folder: the study's folder.
+    """
+    from sp_search import api
+
+    payload = api.status(folder)
+    if "arms" in payload:
+        return Answer(payload, "\n".join(table(arms_status(payload))))
+    last = datetime.fromtimestamp(payload["last_event"]).astimezone().isoformat(" ", "seconds")
+    return Answer(
+        payload, "\n".join(table([(key, plain(value)) for key, value in {**payload, "last_event": last}.items()]))
+    )
+
+
+@app.command
+def report(folder: StudyFolder, /) -> Answer:
+    """Write the study's page anew from its files, and say where it is.
+
+    Args:
+        folder: the study's folder.
+    """
+    from sp_search import api
+
+    page = api.report(folder)
+    return Answer({"report": str(page)}, str(page))
+
+
+@app.command
+def export(folder: StudyFolder, /, *, format: str = "safetensors", output: Path | None = None) -> Answer:
+    """Copy the selected program, and say where it is.
+
+    Args:
+        folder: the study's folder.
+        format: safetensors.
+        output: where to; DIR/export if not given.
+    """
+    from sp_search import api
+
+    target = api.export(folder, format=format, output=output)
+    return Answer({"program": str(target)}, str(target))
+
+
+@app.command
+def ui(folder: StudyFolder, /, *, port: int = 5000, dry_run: bool = False) -> Answer:
+    """Open MLflow on the study's tracking store.
+
+    Args:
+        folder: the study's folder.
+        port: of the page on this machine.
+        dry_run: say the command only.
+    """
+    from sp_search.folder import tracking_uri
+    from sp_search.tracking.mlflow import ui_command
+
+    uri = tracking_uri(folder)
+    if uri is None:
+        raise StudyError([f"{folder}: the study was not tracked (tracking.uri: null), so there is nothing to open"])
+    command = ui_command(uri, port)
+    if not dry_run and not command.startswith("http"):
+        print(command, file=sys.stderr, flush=True)
+        arguments = [sys.executable, "-m", "mlflow", *shlex.split(command)[1:]]
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        os.execve(sys.executable, arguments, environment)  # noqa: S606  # our own interpreter
+    return Answer({"command": command}, command)
+
+
+def _answer(result: Any) -> Answer:
+    """Return what a finished study says: the program, how sure it is, what was not excluded, and where it all is."""
+    payload = result.payload
+    if "arms" in payload:
+        return _compared(result)
+    from sp_search.folder import tracking_uri
+    from sp_search.tracking.mlflow import ui_command
+
+    uri = tracking_uri(result.folder)
+    where = [
+        ("folder", str(result.folder)),
+        ("report", str(result.folder / "report.html")),
+        *([("mlflow", ui_command(uri))] if uri else []),
+    ]
+    answers = [line for one in payload["milestones"] for line in milestone_lines(one, payload["confidence"])]
+    text = "\n".join([*answers, "", *table([*search_rows(payload), *where])])
+    return Answer({**payload, "folder": str(result.folder)}, text, result.exit_code)
+
+
+def _compared(result: Any) -> Answer:
+    """Return what a finished comparison says: a row for each arm, in the order of the file."""
+    from sp_search.report.comparison import HEADS, cells, ranking, read_comparison
+
+    compared = read_comparison(result.folder)
+    where = [("folder", str(result.folder)), ("report", str(result.folder / "report.html"))]
+    lines = [ranking(compared), "", *table([HEADS, *map(cells, compared.arms)]), "", *compared.warnings, *table(where)]
+    return Answer({**result.payload, "folder": str(result.folder)}, "\n".join(lines), result.exit_code)
