@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from sp_search.drive.world import World
+from sp_search.drive.world import RunnerWorld, World
 from sp_search.records import (
     Action,
     Assignment,
@@ -55,7 +55,7 @@ class Cluster:
         trials: that were begun.
     """
 
-    def __init__(self, world: World, workers: int, stragglers: Stragglers, seed: int) -> None:
+    def __init__(self, world: World | RunnerWorld, workers: int, stragglers: Stragglers, seed: int) -> None:
         """Begin with `workers` idle workers; `seed` says which attempts straggle."""
         self.world, self.workers, self.stragglers, self.seed = world, workers, stragglers, seed
         self.now = self.busy_time = self.paid = self.lost = 0.0

@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import Field
 
 from sp_search.drive.cluster import Cluster, Stragglers
-from sp_search.drive.world import VERIFIED_ON, World
+from sp_search.drive.world import VERIFIED_ON, RunnerWorld, World
 from sp_search.levels import LevelOutcome, Terms
-from sp_search.oracles.base import Config, Oracle
+from sp_search.oracles.base import Config, Oracle, RunningOracle
 from sp_search.records import (
     Action,
     Budget,
@@ -33,6 +33,7 @@ from sp_search.records import (
 )
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.search import Append, Search, found_cap, statistical_minimum
+from sp_search.store import MemoryStore, Store
 
 __all__ = ["CONFIDENCE", "VERIFIED_ON", "SimulationResult", "Stragglers", "World", "oracle_search", "simulate"]
 
@@ -106,6 +107,7 @@ def simulate(
     stragglers: Stragglers | None = None,
     proposer: Proposer | None = None,
     events: bool = True,
+    store: Store | None = None,
 ) -> SimulationResult:
     """Run `scheduler` against `oracle`.
 
@@ -125,6 +127,7 @@ def simulate(
         stragglers: trials that take longer than their price.
         proposer: chooses configurations, for an oracle that has a space of them; it has to take a replay.
         events: keep the ledger's lines in the result (a search of 10^5 trials writes some hundred megabytes of them).
+        store: keeps the states of an oracle's runner, for who wants to look at what was found.
 
     Raises:
         ValueError: the oracle has no levels or they do not ascend.
@@ -150,7 +153,10 @@ def simulate(
         )
 
     search = begin()
-    cluster = Cluster(World(oracle, seed, chosen=proposer is not None), workers, stragglers or Stragglers(), seed)
+    world: World | RunnerWorld = World(oracle, seed, chosen=proposer is not None)
+    if isinstance(oracle, RunningOracle):
+        world = RunnerWorld(oracle.runner(), store or MemoryStore(), oracle.levels)
+    cluster = Cluster(world, workers, stragglers or Stragglers(), seed)
     curve: list[tuple[float, float, float]] = []
     known = 0
     queue: deque[SearchEvent] = deque([Capacity(slots=workers)])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sp_search.oracles.base import InheritingOracle, MeasuredOracle, Oracle, SpaceOracle
-from sp_search.records import Assignment, Count, LineageMeasurement, Measured, Sample, derive_seed
+from sp_search.records import Assignment, Count, LevelRunner, LineageMeasurement, Measured, Sample, derive_seed
+from sp_search.store import Store, Stored, begin_state
 
 VERIFIED_ON = 8192
 """Examples of a simulated verification draw, where the oracle's programs have an accuracy."""
@@ -80,6 +83,28 @@ class World:
         if donor is not None and self._inheriting is not None:
             return self._inheriting.cost_inherited(cap, self.caps[donor.visit], seed)
         return self.oracle.cost(cap)
+
+
+class RunnerWorld:
+    """A level runner in virtual time: a level is run whole when it begins, and its states are kept in a store.
+
+    Where the scheduler moves a control, its strictest value stands for the least of `levels`, and so on.
+    """
+
+    def __init__(self, runner: LevelRunner, store: Store, levels: Sequence[float]) -> None:
+        """Run `runner`, whose state at the end of any visit can be read in `store`."""
+        self.runner, self.store, self.levels = runner, store, levels
+
+    def measure(self, assignment: Assignment) -> Measured:
+        """Run a level, from what its lineages inherit."""
+        if assignment.controls:
+            capped = assignment.budget.model_copy(update={"cap": float(self.levels[assignment.level])})
+            assignment = assignment.model_copy(update={"budget": capped})
+        state, measured = begin_state(self.runner, self.store, assignment), None
+        while measured is None:
+            state, measured = self.runner.step(assignment, state)
+            self.store.save(Stored(assignment, state, finished=measured is not None))
+        return measured.model_copy(update={"attempt": assignment.attempt})
 
 
 def _always(compute: float) -> Sample:

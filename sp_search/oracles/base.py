@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 from sp_search.plugins import Plugin
-from sp_search.records import derive_seed
+from sp_search.records import BudgetKind, LevelRunner, derive_seed
 
 Config = dict[str, Any]
 
@@ -56,6 +56,15 @@ class MeasuredOracle(Protocol):
 
 
 @runtime_checkable
+class RunningOracle(Protocol):
+    """A world of programs: what a lineage finds is one, with a compute of its own and a state to go on from."""
+
+    def runner(self) -> LevelRunner:
+        """Return who runs its levels, in simulation as in process and on Ray."""
+        ...
+
+
+@runtime_checkable
 class SpaceOracle(Protocol):
     """A world of configurations, each with its own compute, of which few are good: budgets alone do not decide."""
 
@@ -97,6 +106,10 @@ class OraclePart(Plugin):
     def milestone_asked(self) -> float:
         """Return the accuracy that a program has to be certified of: 1, where passing is a fact."""
         return 1.0
+
+    def under(self, kind: BudgetKind) -> OraclePart:
+        """Return the oracle whose caps are budgets of that kind: itself, where both are alike."""
+        return self
 
     def cost(self, budget: float) -> float:
         """Return the price of training one lineage at that cap from scratch."""
