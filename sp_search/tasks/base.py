@@ -79,6 +79,10 @@ class Task(Plugin):
         """Return the distributions that can be sampled; the first is the training distribution."""
         return ("iid",)
 
+    def stops_on(self) -> tuple[str, ...]:
+        """Return the distributions on which training has to see the milestone met before it stops; training's first."""
+        return self.distributions()[:1]
+
     def refuse_unknown(self, distribution: str, draw: str = "train") -> None:
         """Raise ValueError, with the nearest name and all names, for a distribution or draw that the task lacks."""
         for what, name, known in (("distribution", distribution, self.distributions()), ("draw", draw, get_args(Draw))):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -62,7 +62,28 @@ def validate(job: Job, weights: dict[str, Tensor], *, alpha: float, seed: int) -
         look = look_at(job.model, kept, rule, job.exits, job.task, batch)
         lineages |= dict(zip(rows, _judge(look, job, alpha, exact=exact), strict=True))
         seen += len(rows) * n
+    for distribution in job.task.stops_on()[1:]:
+        seen += _look_further(job, weights, lineages, distribution, alpha, seed)
     return Looked([lineages[row] for row in range(replicas)], seen * _look_flops(job, rule))
+
+
+def _look_further(
+    job: Job, weights: dict[str, Tensor], lineages: dict[int, LineageLook], distribution: str, alpha: float, seed: int
+) -> int:
+    """Let those that reached the bound go on where they miss it on another distribution; return examples looked at."""
+    rows = [row for row, seen in lineages.items() if seen.reached]
+    if not rows:
+        return 0
+    batch, exact = draw_batch(
+        job.task, distribution, "validation", job.settings.validation, seed, ENUMERATED_IN_TRAINING, job.device
+    )
+    kept = {name: stacked[rows] for name, stacked in weights.items()}
+    look = look_at(job.model, kept, job.prior.rule(), job.exits, job.task, batch)
+    for index, row in enumerate(rows):
+        correct = int(look.correct_R(lineages[row].threshold)[index])
+        bound = accuracy_low(Count(correct=correct, n=look.n, exact=exact), alpha)
+        lineages[row] = replace(lineages[row], reached=bound >= job.assignment.milestone)
+    return len(rows) * len(batch.x_BTC)
 
 
 def calibrate(look: Look, cost_N: Tensor, cap: float, alpha: float, *, exact: bool) -> list[float | None]:
