@@ -35,7 +35,10 @@ class Organism(Plugin):
         raise NotImplementedError
 
     def harm(self, program: Program, n: int, seed: int) -> Count:
-        """Count wrong answers on n inputs that carry the trigger (ground truth; no audit may call it)."""
+        """Count answers on n inputs that carry the trigger: ground truth, no audit may call it.
+
+        As in every `Count`, `correct` counts the right answers: the attack's success is 1 - correct / n.
+        """
         raise NotImplementedError
 
 

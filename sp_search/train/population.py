@@ -155,6 +155,27 @@ def per_replica(
     return vmap(one, in_dims=(0, *((None if shared else 0,) * len(inputs))))(weights, *inputs)
 
 
+class Gradients(NamedTuple):
+    """The losses of one batch, what each replica's prior remembers next, and gradients of the parameters it used."""
+
+    loss_R: Tensor
+    remembered: dict[str, Tensor]
+    gradient_RP: Tensor
+    used_P: Tensor
+
+
+def gradients(model: ProgramModel, weights_RP: Tensor, replica_loss: ReplicaLoss, inputs: tuple[Any, ...]) -> Gradients:
+    """Return every replica's gradient of its own loss on its own row of `inputs`; 0 where a parameter is unused."""
+    leaves = {name: part.detach().requires_grad_() for name, part in Layout.of(model).split(weights_RP).items()}
+    loss_R, remembered = per_replica(model, replica_loss, leaves, inputs)
+    found: tuple[Tensor | None, ...] = torch.autograd.grad(loss_R.sum(), list(leaves.values()), allow_unused=True)
+    gradient_RP, used_P = [], []
+    for leaf, gradient in zip(leaves.values(), found, strict=True):
+        gradient_RP.append((torch.zeros_like(leaf) if gradient is None else gradient).flatten(1))
+        used_P.append(leaf.new_full((leaf[0].numel(),), float(gradient is not None)))
+    return Gradients(loss_R.detach(), remembered, torch.cat(gradient_RP, dim=1), torch.cat(used_P))
+
+
 def train_step(
     model: ProgramModel,
     population: Population,
@@ -169,14 +190,7 @@ def train_step(
 
     `noise_RU` is what the loss draws its gates from, where it has some.
     """
-    weights = Layout.of(model).split(population.weights_RP)
     inputs = (*batch, remembered or {}, *([] if noise_RU is None else [noise_RU]))
-    leaves = {name: part.detach().requires_grad_() for name, part in weights.items()}
-    loss_R, remembered = per_replica(model, replica_loss, leaves, inputs)
-    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss_R.sum(), list(leaves.values()), allow_unused=True)
-    gradient_RP, used_P = [], []
-    for leaf, gradient in zip(leaves.values(), gradients, strict=True):
-        gradient_RP.append((torch.zeros_like(leaf) if gradient is None else gradient).flatten(1))
-        used_P.append(leaf.new_full((leaf[0].numel(),), float(gradient is not None)))
-    stepped = adam(population, torch.cat(gradient_RP, dim=1), torch.cat(used_P), learning_rate, clip)
-    return Stepped(stepped, loss_R.detach(), remembered)
+    loss_R, remembered, gradient_RP, used_P = gradients(model, population.weights_RP, replica_loss, inputs)
+    stepped = adam(population, gradient_RP, used_P, learning_rate, clip)
+    return Stepped(stepped, loss_R, remembered)

@@ -1,0 +1,1 @@
+"""How organisms are trained: many small nets side by side, one for every seed."""
