@@ -22,6 +22,7 @@ class Above(Section):
     kind: Literal["above"]
     cell: str
     than: float
+    expected: float | None = Field(None, description="the value for which the power is stated; 1 for a rate if null")
 
 
 class Below(Section):
@@ -30,6 +31,7 @@ class Below(Section):
     kind: Literal["below"]
     cell: str
     than: float
+    expected: float | None = Field(None, description="the value for which the power is stated; 0 for a rate if null")
 
 
 class Differs(Section):

@@ -19,7 +19,7 @@ from typing import Annotated
 
 from cyclopts import CycloptsError, Parameter
 
-from sp_search.cli import parts, planning, studies  # noqa: F401  # importing a module registers its commands
+from sp_search.cli import audit, claims, parts, planning, studies, tax  # noqa: F401  # importing a module registers its commands
 from sp_search.cli.app import Answer, ExitCode, app
 from sp_search.errors import Interrupted, StorageError, StudyError
 
@@ -58,7 +58,7 @@ def _failure(error: Exception) -> tuple[int, list[str]]:
         case StudyError():
             return ExitCode.USAGE, error.problems
         case Interrupted():
-            line = f"sp-search resume {shlex.quote(str(error.folder))}"
+            line = error.command or f"sp-search resume {shlex.quote(str(error.folder))}"
             return 128 + error.signal_number, [f"interrupted by signal {error.signal_number}; to go on: {line}"]
         case StorageError():
             return ExitCode.STORAGE, [str(error)]

@@ -84,6 +84,14 @@ class Experiment(Plugin):
         """Return about what `run` costs, in seconds of one core."""
         raise NotImplementedError
 
+    def beside(self, folder: Path) -> Experiment:
+        """Return the experiment with the paths that it reads taken from `folder`, where its claims lie."""
+        return self
+
+    def reads(self) -> Sequence[Path]:
+        """Return the files that its evidence rests on: when one changes, stored evidence is not used again."""
+        return ()
+
 
 def exact_cell(name: str, value: float, *, n: int = 1, note: str = "") -> Cell:
     """Return a cell that was counted, without sampling error."""

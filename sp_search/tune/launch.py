@@ -79,7 +79,7 @@ def run_tune(
     """
     folder = folder.resolve()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what matters of it becomes an event or an exception
-    with _Signals(folder) as signals, _connected(cluster):
+    with _Signals(folder) as signals, connected(cluster):
         signals.arm()
         slots = Slots(_fitting(cpu, gpu, concurrent))
         scheduler = TuneBudgetScheduler(
@@ -162,7 +162,7 @@ def _fitting(cpu: float, gpu: float, concurrent: int | None) -> int:
 
 
 @contextmanager
-def _connected(cluster: Cluster) -> Iterator[None]:
+def connected(cluster: Cluster) -> Iterator[None]:
     """Be connected to a cluster: by this process's own connection, to the one at its address, or to one of our own.
 
     What was started here ends here, on whatever way out.

@@ -1,0 +1,148 @@
+"""Run the claims: register them, measure what is not stored yet, and put the table together."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sp_search.claims.jobs import Evidences, Job, Ran, jobs_of, part_name, run_job
+from sp_search.claims.reading import FOLDER, read_claims
+from sp_search.claims.records import Claim
+from sp_search.claims.registration import Registration
+from sp_search.claims.table import ClaimsTable, claim_row, family_of, findings_of, part_row
+from sp_search.folder import RUNS, versions, write_json
+from sp_search.report.claims import write_pages
+from sp_search.study import Cluster
+
+TABLE_NAME = "claims.json"
+
+
+class Asked(NamedTuple):
+    """What a run of the claims is asked to do."""
+
+    claims: list[Claim]
+    family: int
+    jobs: list[Job]
+    folder: Path
+    quick: bool
+    command: str
+
+    @property
+    def seconds(self) -> float:
+        """What the jobs cost that have no stored evidence, about, in seconds of one core."""
+        stored = Evidences(self.folder / "evidence")
+        return sum(job.seconds for job in self.jobs if stored.read(job.key) is None)
+
+
+def ask(
+    studies: Path = FOLDER, *, only: Collection[str] = (), output: Path | None = None, quick: bool = False
+) -> Asked:
+    """Read the claims and say what has to be run for them.
+
+    Args:
+        studies: the folder of the claims' files.
+        only: the claims that are wanted; all if empty. The family of corrections is all of them in any case.
+        output: where evidence, ledger and table go.
+        quick: exploratory units and seeds.
+
+    Raises:
+        StudyError: a claim's file is not valid.
+    """
+    every = read_claims(studies)
+    claims = read_claims(studies, only) if only else every
+    folder = output or Path(RUNS) / ("claims_quick" if quick else "claims")
+    words = ["sp-search claims", *(["--quick"] if quick else [])]
+    words += [f"--studies {studies}"] if studies != FOLDER else []
+    return Asked(claims, family_of(every), jobs_of(claims, studies, quick=quick), folder, quick, " ".join(words))
+
+
+def run_claims(asked: Asked, *, cluster: Cluster | None, progress: Callable[[str], None]) -> ClaimsTable:
+    """Measure what is not stored, and write the table and its pages.
+
+    Args:
+        asked: what `ask` returned.
+        cluster: Ray workers to spread over; None runs one job after another in this process.
+        progress: told a line for every job that ends.
+
+    Raises:
+        StudyError: no cluster answers.
+        StorageError: the folder cannot be used.
+    """
+    stored = Evidences(asked.folder / "evidence")
+    began = time.perf_counter()
+    with Registration(asked.folder) as registration:
+        registration.register(asked.claims)
+        ran = {job.key: Ran(evidence=known) for job in asked.jobs if (known := stored.read(job.key)) is not None}
+        waiting = [job for job in asked.jobs if job.key not in ran]
+        if not asked.quick:
+            registration.begin(waiting)
+        progress(f"{len(waiting)} experiments to run, {len(ran)} stored")
+        for number, (job, answer) in enumerate(_answers(waiting, asked.folder / "cache", cluster), 1):
+            if answer.evidence is not None:
+                registration.found(job, stored.write(job.key, answer.evidence))
+            ran[job.key] = answer
+            said = f"failed: {answer.error}" if answer.evidence is None else f"{answer.evidence.seconds:.1f} s"
+            progress(f"{number}/{len(waiting)} {time.perf_counter() - began:5.0f} s  {job.name}: {said}")
+        table = _table(asked, ran, registration)
+    write_json(asked.folder / TABLE_NAME, table.model_dump(mode="json"))
+    write_pages(asked.folder, table.model_dump(mode="json"))
+    return table
+
+
+def _answers(jobs: Sequence[Job], cache: Path, cluster: Cluster | None) -> Iterator[tuple[Job, Ran]]:
+    """Run jobs, on Ray or one after another here."""
+    cache.mkdir(parents=True, exist_ok=True)
+    where = str(cache.resolve())
+    if cluster is None:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        for job in jobs:
+            yield job, Ran.model_validate(run_job(job.model_dump(mode="json"), where))
+        return
+    if not jobs:
+        return
+    from sp_search.tune.spread import spread
+
+    calls = {job.key: (job.model_dump(mode="json"), where) for job in jobs}
+    named = {job.key: job for job in jobs}
+    for one in spread(run_job, calls, cluster=cluster):
+        yield named[one.key], Ran(error=one.lost) if one.lost else Ran.model_validate(one.answer)
+
+
+def _table(asked: Asked, ran: dict[str, Ran], registration: Registration) -> ClaimsTable:
+    answers = {name: ran[job.key] for job in asked.jobs if job.key in ran for name in job.parts}
+    findings, errors = findings_of(asked.claims, answers, asked.family, exploratory=asked.quick)
+    rows = []
+    for claim in asked.claims:
+        parts = []
+        for part in claim.parts:
+            name = part_name(claim, part)
+            row = part_row(
+                claim,
+                part,
+                answers.get(name),
+                findings.get(name),
+                errors.get(name, ""),
+                command=f"{asked.command} --only {claim.claim}",
+                registered=registration.hash_of(name),
+            )
+            changed = not asked.quick and registration.changed(name)
+            parts.append(row.model_copy(update={"changed": changed}) if changed else row)
+        rows.append(claim_row(claim, parts))
+    return ClaimsTable(
+        exploratory=asked.quick,
+        family=asked.family,
+        command=asked.command,
+        seconds=round(sum(answer.evidence.seconds for answer in ran.values() if answer.evidence is not None), 1),
+        versions=versions(),
+        claims=rows,
+    )
+
+
+def say(line: str) -> None:
+    """Say a line of progress."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
