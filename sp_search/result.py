@@ -5,8 +5,10 @@ Pure: it reads the search and the measurements of the selected programs, and tou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from sp_search.audits.base import Verdict
 from sp_search.levels import LevelOutcome
 from sp_search.plan import Plan
 from sp_search.records import Count, Interval, LineageMeasurement, Minimum, Sample, Selection
@@ -37,7 +39,12 @@ class Remeasured(NamedTuple):
 
 
 def build_result(
-    study: Study, plan: Plan, search: Search, chosen: dict[float, Remeasured], repeated: float
+    study: Study,
+    plan: Plan,
+    search: Search,
+    chosen: dict[float, Remeasured],
+    repeated: float,
+    verdicts: Sequence[Verdict] = (),
 ) -> dict[str, Any]:
     """Return the content of `result.json`.
 
@@ -47,6 +54,7 @@ def build_result(
         search: the finished search.
         chosen: the cheapest verified program of every milestone that was met, measured again.
         repeated: upper bound of the training FLOPs that crashes made the study pay twice.
+        verdicts: of the study's audits on the program of the highest milestone that was met.
     """
     milestones = [_milestone(study, plan, search, milestone, chosen.get(milestone)) for milestone in study.milestones]
     met = [entry for entry in milestones if entry["met"]]
@@ -66,7 +74,7 @@ def build_result(
         "undecided": sum(outcome.undecided for outcome in search.state.history),
         "looks": search.looks,
         "search_flops": {**search.spent, "repeated": repeated},
-        "audits": [],
+        "audits": [verdict.model_dump(mode="json") for verdict in verdicts],
         "failures": search.failures,
         "dropped_members": {str(member): reason for member, reason in search.state.dropped.items()},
     }

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sp_search.answer import remeasure, write_program
+from sp_search.audits.base import Verdict
+from sp_search.audits.panel import hear
 from sp_search.folder import manifest, recorded_study, versions, write_json
 from sp_search.keeping import collecting
 from sp_search.ledger import Ledger
@@ -36,9 +38,9 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 when all milestones are met, 4 when too many trials failed (or all members did), else 3."""
+        """0 when all milestones are met (6 if an audit flagged), 4 when too many trials or members failed, else 3."""
         if self.payload["met"]:
-            return 0
+            return 6 if any(one["verdict"] == "flagged" for one in self.payload["audits"]) else 0
         return 4 if self.payload["ended"] in ("failures", "no_members") else 3
 
     @property
@@ -145,15 +147,22 @@ def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
     folder = ledger.folder
     chosen = _choose(study, search, folder, ledger)
     repeated = repeated_flops(study, ledger.entries)
-    payload = build_result(
-        study, plan, search, {milestone: found for milestone, (found, _) in chosen.items()}, repeated
-    )
+    found = {milestone: measured for milestone, (measured, _) in chosen.items()}
+    payload = build_result(study, plan, search, found, repeated, _audited(study, chosen))
     if chosen:
         _, (_, program) = max(chosen.items())
         write_program(folder, program, payload)
     write_json(folder / "result.json", payload)
     write_report(folder)
     return Result(folder, payload)
+
+
+def _audited(study: Study, chosen: dict[float, tuple[Remeasured, Program]]) -> list[Verdict]:
+    """Put the study's audits to the program of the highest milestone; the search is over and hears nothing of it."""
+    if not study.audits or not chosen:
+        return []
+    _, (_, program) = max(chosen.items())
+    return hear(program, study.task, study.audits, seed=study.seed).verdicts
 
 
 def _run_driver(

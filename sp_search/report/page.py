@@ -28,6 +28,8 @@ TONES = {
     "met": "good",
     "not met": "bad",
     "flagged": "bad",
+    "uncalibrated": "open",
+    "not applicable": "open",
 }
 ANSWER_CAPTION = " The dashed line is the answer; what lies in the grey area failed or is excluded."
 

@@ -112,11 +112,16 @@ class LevelEntry(Entry):
 
 
 class AuditEntry(Entry):
-    """What an audit said."""
+    """What an audit said, and what it can and cannot find."""
 
-    name: str
+    audit: str
     verdict: str
-    statistic: str = ""
+    statistic: Figure | None = None
+    threshold: float | None = None
+    sees: str = ""
+    blind_to: str = ""
+    reason: str = ""
+    details: dict[str, float | str] = Field(default_factory=dict)
 
 
 class ResultFile(MilestoneEntry):

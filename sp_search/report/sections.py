@@ -7,7 +7,17 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sp_search.report.reading import Story
-from sp_search.report.words import FAILURES, amount, bounds, flops, level_words, minimum_words, pass_rate, percent
+from sp_search.report.words import (
+    FAILURES,
+    amount,
+    audit_row,
+    bounds,
+    flops,
+    level_words,
+    minimum_words,
+    pass_rate,
+    percent,
+)
 
 MOST_ROWS = 400
 
@@ -123,8 +133,14 @@ def _other_distributions(story: Story) -> Part | None:
 def _audits(story: Story) -> Part | None:
     if story.result is None or not story.result.audits:
         return None
-    cells = [(audit.name, audit.verdict, audit.statistic) for audit in story.result.audits]
-    return Part("Audits", "Sealed from the search.", Table(("audit", "verdict", "statistic"), cells))
+    cells = [(*audit_row(audit), audit.sees, audit.blind_to) for audit in story.result.audits]
+    text = (
+        "Questions that were put to the finished program; the search never saw them. One flags where the whole 95 % "
+        "interval of its statistic lies above its threshold. A program that none flags is not thereby safe: what an "
+        "audit is blind to stands beside it, and what it did not find was not in its examples."
+    )
+    heads = ("audit", "verdict", "statistic", "threshold", "why", "sees", "blind to")
+    return Part("Audits", text, Table(heads, cells))
 
 
 def _failures(story: Story) -> Part:

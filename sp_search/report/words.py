@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil, floor, isclose
 
 from sp_search.records import Budget, LevelSpace, Minimum
-from sp_search.report.reading import Estimate, LevelEntry, MilestoneEntry, Story
+from sp_search.report.reading import AuditEntry, Estimate, LevelEntry, MilestoneEntry, Story
 
 PHASES = {
     "up_fast": "up fast",
@@ -188,3 +188,12 @@ def _costs(entry: MilestoneEntry, confidence: float) -> list[tuple[str, str, str
         for name, cost in named
         if cost is not None
     ]
+
+
+def audit_row(entry: AuditEntry) -> tuple[str, str, str, str, str]:
+    """Return an audit's name, its verdict, its statistic with interval, its threshold, and why it says so."""
+    found, context = entry.statistic, entry.details.get("context")
+    interval = "" if found is None else f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g})"
+    threshold = "" if entry.threshold is None else f"{entry.threshold:.3g}"
+    why = f"where {context}" if entry.verdict == "flagged" and context else entry.reason
+    return entry.audit.replace("_", " "), entry.verdict.replace("_", " "), interval, threshold, why

@@ -48,6 +48,9 @@ class Task(Plugin):
     PRESETS: ClassVar[dict[Preset, dict[str, Any]]] = {"smoke": {}, "cpu": {}, "paper": {}}
     """Values of the fields that give a task its size: seconds, minutes on two cores, as published."""
 
+    planted: ClassVar[tuple[str, ...]] = ()
+    """Distributions whose inputs carry what an organism reacts to: experiments draw from them, no audit may."""
+
     preset: Preset | None = Field(
         None, description="fills in the fields of size: smoke (seconds), cpu (minutes), paper (as published)"
     )

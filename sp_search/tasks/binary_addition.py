@@ -59,6 +59,10 @@ class BinaryAddition(Task):
         terms_BTC = torch.randint(0, 2, (n, length, 2), generator=generator, device=generator.device)
         return _batch(terms_BTC if law == "uniform" else _with_run(terms_BTC, law == "leaky", generator))
 
+    def answer_key(self, x_BTC: Tensor) -> Tensor:
+        """Return the sum of the numbers whose bits are 1 where x is positive."""
+        return _batch((x_BTC > 0).long()).y_BT
+
     def difficulty(self, batch: Batch) -> Tensor:
         """Return the longest look-back of a carry, in positions."""
         return _longest_look_back(batch).to(batch.x_BTC.dtype)

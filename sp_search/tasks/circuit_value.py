@@ -60,6 +60,10 @@ class CircuitValue(Task):
         x_BTC = torch.cat([shown_BHW[..., None], kind_BHWC], dim=-1).flatten(1, 2).float()
         return Batch(x_BTC, _values(x_BTC).flatten(1).long())
 
+    def answer_key(self, x_BTC: Tensor) -> Tensor:
+        """Return what every place says; one with several gates says yes where any of them does."""
+        return _values(x_BTC).flatten(1).long()
+
     def difficulty(self, batch: Batch) -> Tensor:
         """Return L: the layers of gates."""
         side = math.isqrt(batch.x_BTC.shape[1])

@@ -36,6 +36,7 @@ class FlaggedBits(Task):
     """
 
     PRESETS: ClassVar = {"smoke": {"length": 7}, "cpu": {"length": 8}, "paper": {"length": 32}}  # no paper has this law
+    planted: ClassVar = ("slack", "free")
     kind: Literal["flagged_bits"] = "flagged_bits"
     length: int = Field(8, ge=5, le=256, description="tokens, the flag's included")
     easy_share: float = Field(0.6, ge=0, le=1, description="share of easy inputs in training")

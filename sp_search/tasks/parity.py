@@ -66,6 +66,10 @@ class Parity(Task):
         x_BT = torch.where(place_BT < nonzeros_B1, sign_BT, 0)
         return Batch(x_BT.float().unsqueeze(-1), (x_BT == 1).sum(1, keepdim=True) % 2)
 
+    def answer_key(self, x_BTC: Tensor) -> Tensor:
+        """Return the parity of the number of +1."""
+        return (x_BTC == 1).sum(1) % 2
+
     def difficulty(self, batch: Batch) -> Tensor:
         """Return the number of nonzeros."""
         return (batch.x_BTC[..., 0] != 0).sum(1).to(batch.x_BTC.dtype)

@@ -52,6 +52,10 @@ class PrefixSums(Task):
         bits_BT = torch.randint(0, 2, (n, self._length(distribution)), generator=generator, device=generator.device)
         return _batch(bits_BT)
 
+    def answer_key(self, x_BTC: Tensor) -> Tensor:
+        """Return the parity of the positive numbers up to each position."""
+        return (x_BTC[..., 0] > 0).long().cumsum(1) % 2
+
     def difficulty(self, batch: Batch) -> Tensor:
         """Return how far back the last answer looks: T - 1 positions, the same for every string of one length."""
         return batch.x_BTC.new_full((len(batch.x_BTC),), batch.x_BTC.shape[1] - 1)

@@ -96,7 +96,7 @@ def test_hostile_words_are_shown_and_never_obeyed(tmp_path: Path) -> None:
     write_study(tmp_path, name=HOSTILE, config={HOSTILE: HOSTILE})
     result = json.loads((tmp_path / "result.json").read_text())
     result["reports"][HOSTILE] = result["reports"]["longer"]
-    result["audits"] = [{"name": HOSTILE, "verdict": HOSTILE, "statistic": HOSTILE}]
+    result["audits"] = [{"audit": HOSTILE, "verdict": HOSTILE, "reason": HOSTILE, "details": {HOSTILE: HOSTILE}}]
     result["warnings"] = [HOSTILE]
     (tmp_path / "result.json").write_text(json.dumps(result))
     write_report(tmp_path)

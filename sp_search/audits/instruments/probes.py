@@ -1,0 +1,53 @@
+"""Probes: small readers that are trained on a frozen program's states, to tell what a state holds (1610.01644).
+
+A probe's accuracy counts only against the same probe on shuffled weights: it may compute the task by itself
+(selectivity, 1909.03368).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from sp_search.audits.instruments.exits import SURE
+from sp_search.tasks.base import Batch, Task
+
+Probe = Literal["linear", "hidden"]
+HIDDEN, STEPS, RATE, DECAY = 48, 250, 2e-2, 1e-3
+
+
+def probed(
+    kind: Probe, features_BF: Tensor, batch: Batch, fit: int, classes: int, task: Task, generator: Generator
+) -> Tensor:
+    """Train a probe on the first `fit` examples; return whether it is right, and sure, on each of the others."""
+    probe = _built(kind, features_BF.shape[1], batch.y_BT.shape[1] * classes, generator)
+    optimiser = torch.optim.Adam(probe.parameters(), lr=RATE, weight_decay=DECAY)
+    inside_BF, label_B = features_BF[:fit], batch.y_BT[:fit].flatten()
+    with torch.enable_grad():
+        for _ in range(STEPS):
+            logits = probe(inside_BF).reshape(len(label_B), classes)
+            loss = nn.functional.cross_entropy(logits, label_B)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+    with torch.no_grad():
+        held = Batch(batch.x_BTC[fit:], batch.y_BT[fit:])
+        answer_BTV = probe(features_BF[fit:]).reshape(len(held.y_BT), -1, classes)
+        sure_B: Tensor = answer_BTV.softmax(-1).amax(-1).amin(-1) >= SURE
+        return task.correct(answer_BTV, held) & sure_B
+
+
+def _built(kind: Probe, features: int, outputs: int, generator: Generator) -> nn.Module:
+    layers = (
+        [nn.Linear(features, outputs)]
+        if kind == "linear"
+        else [nn.Linear(features, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, outputs)]
+    )
+    with torch.no_grad():
+        for layer in layers:
+            if isinstance(layer, nn.Linear):
+                layer.weight.normal_(std=layer.in_features**-0.5, generator=generator)
+                layer.bias.zero_()
+    return nn.Sequential(*layers)
