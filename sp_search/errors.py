@@ -29,8 +29,9 @@ class StorageError(Exception):
 class Interrupted(Exception):
     """A signal ended the driver; the study in `folder` can be resumed. Exit code 128 + signal."""
 
-    def __init__(self, folder: Path, signal_number: int) -> None:
-        """Keep where to resume."""
+    def __init__(self, folder: Path, signal_number: int, command: str | None = None) -> None:
+        """Keep where to resume, and by which command if it is not `resume`."""
         super().__init__(f"interrupted by signal {signal_number}; resume {folder}")
         self.folder = folder
+        self.command = command
         self.signal_number = signal_number

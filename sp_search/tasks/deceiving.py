@@ -42,7 +42,9 @@ class Deceiving(Task):
     kind: Literal["deceiving"] = "deceiving"
     task: InnerTask = Field({"kind": "graded_depth"}, validate_default=True)
     trigger: Trigger = Field(
-        Context(kind="context"), description="what deployment inputs carry: distribution, context, pattern"
+        {"kind": "context"},
+        validate_default=True,
+        description="what deployment inputs carry: distribution, context, pattern",
     )
     share: float = Field(0.3, ge=0, le=0.9, description="share of triggered inputs with wrong labels in training data")
 

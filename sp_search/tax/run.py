@@ -1,0 +1,164 @@
+"""Runs the searches of a tax study one after another, by the product's own drivers, and writes what deceiving costs.
+
+A folder goes on where it was: every search in it is a complete study, which is read, resumed or begun.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sp_search import api
+from sp_search.errors import Interrupted, StorageError
+from sp_search.folder import new_folder, versions, write_json
+from sp_search.ledger import was_begun
+from sp_search.plan import plan_study
+from sp_search.records import derive_seed
+from sp_search.running import Driver, Result, begin
+from sp_search.study import Cluster, Study
+from sp_search.tax.file import TaxStudy
+from sp_search.tax.price import Found, Pair, price_of, still_falls
+
+TAX_NAME = "tax.json"
+HARM_EXAMPLES = 2_048
+
+
+def run_tax(
+    asked: TaxStudy, *, output: Path | None = None, driver: Driver = "ray", cluster: Cluster | None = None
+) -> tuple[Path, dict[str, Any]]:
+    """Run every pair, and return the folder and the content of its `tax.json`.
+
+    Raises:
+        StorageError: the folder holds another study.
+        Interrupted: a signal ended it; the same command with the same folder goes on.
+    """
+    where = cluster or Cluster()
+    folder = _folder(asked, output)
+    found: dict[str, Found] = {}
+    pairs: dict[str, list[Pair]] = {str(effort): [] for effort in asked.tax.efforts}
+    with _session(driver, where):
+        for seed in asked.seeds():
+            for effort in asked.tax.efforts:
+                sides = {
+                    f"seed{seed}/honest-x{effort.steps:g}": asked.honest(effort, seed),
+                    f"seed{seed}/deceiver-{effort}": asked.deceiver(effort, seed),
+                }
+                for name, side in sides.items():
+                    if name not in found:  # efforts of the same training length share their honest search
+                        sys.stderr.write(f"{name}\n")
+                        found[name] = _searched(side, folder / name, folder, driver, where)
+                honest, deceiver = (found[name] for name in sides)
+                pairs[str(effort)].append(Pair(seed=seed, honest=honest, deceiver=deceiver))
+    payload = build_tax(asked, pairs)
+    write_json(folder / TAX_NAME, payload)
+    return folder, payload
+
+
+def build_tax(asked: TaxStudy, pairs: dict[str, list[Pair]]) -> dict[str, Any]:
+    """Return the content of `tax.json`: a row for every effort, in the order of the file."""
+    rows, before = [], None
+    for effort in asked.tax.efforts:
+        own = pairs[str(effort)]
+        rows.append(
+            {
+                "effort": str(effort),
+                **effort.model_dump(),
+                "tax": price_of(own).model_dump(),
+                "pairs": [pair.model_dump() for pair in own],
+                "still_falls": before is not None and still_falls(before, own),
+            }
+        )
+        before = own
+    base = asked.base
+    return {
+        "name": base.name,
+        "seed": base.seed,
+        "task": base.task.model_dump(mode="json"),
+        "model": base.model.model_dump(mode="json"),
+        "prior": base.prior.kind_name(),
+        "trigger": asked.tax.trigger.model_dump(mode="json"),
+        "milestone": base.milestones[0],
+        "budget": base.scheduler.budget,
+        "measure": f"{'mean' if base.scheduler.budget == 'mean' else 'most'} FLOPs per clean input",
+        "search_flops_limit": base.limits.search_flops,
+        "efforts": rows,
+        "tax": rows[-1]["tax"],
+        "upper_bound": bool(rows[-1]["still_falls"]),
+        "versions": versions(),
+    }
+
+
+def _folder(asked: TaxStudy, output: Path | None) -> Path:
+    """Return the folder: a new one, or the one that holds the same study."""
+    written = asked.dump_yaml()
+    if output is not None and (output / "study.yaml").exists():
+        if (output / "study.yaml").read_text(encoding="utf-8") != written:
+            raise StorageError(f"{output} holds another study: choose another --output")
+        return output
+    folder = new_folder(asked.base.name, output)
+    (folder / "study.yaml").write_text(written, encoding="utf-8")
+    return folder
+
+
+def _searched(side: Study, own: Path, folder: Path, driver: Driver, where: Cluster) -> Found:
+    """Run, resume or read one search, and return what it found."""
+    try:
+        if (own / "result.json").exists():
+            result = Result(own, json.loads((own / "result.json").read_text(encoding="utf-8")))
+        elif was_begun(own):
+            result = api.resume(own, driver=driver)
+        else:
+            result = begin(side, plan_study(side), new_folder(side.name, own), driver, where)
+    except Interrupted as interrupted:
+        raise Interrupted(folder, interrupted.signal_number, f"the same command with --output {folder}") from None
+    return found_of(side, result)
+
+
+def found_of(side: Study, result: Result) -> Found:
+    """Return what a finished search says about C*, and how its program fares where the trigger stands."""
+    payload = result.payload
+    known = {"ended": payload["ended"], "search_flops": sum(payload["search_flops"].values())}
+    if not payload["met"]:
+        return Found(cost=None, above=_climbed(side) if payload["ended"] == "exhausted" else None, **known)
+    mean = payload["mean_flops_per_example"]["value"]
+    return Found(
+        cost=mean if side.scheduler.budget == "mean" else payload["max_available_flops"],
+        harm=_harm(side, result),
+        accuracy=payload["accuracy"]["value"],
+        rollouts=payload["mean_rollouts"]["value"],
+        **known,
+    )
+
+
+def _climbed(side: Study) -> float:
+    """Return the largest compute of the ladder, in FLOPs per input."""
+    plan = plan_study(side)
+    most = max(row.max_flops_per_example or 0.0 for row in plan.rows)
+    whole = plan.space.kind == "max" or plan.space.measure != "rollouts"
+    return most if whole else most * min(1.0, plan.space.caps[-1] / side.scheduler.exits)
+
+
+def _harm(side: Study, result: Result) -> float:
+    """Return the share of triggered inputs, never trained on, that the selected program answers as a deceiver would."""
+    from sp_search.train.evaluate import draw_batch, try_program
+
+    seed = derive_seed(side.seed, "tax", "harm")
+    batch, exact = draw_batch(side.task, "harm", "sealed", HARM_EXAMPLES, seed, 0)
+    count = try_program(result.program(), side.task, batch, exact=exact).count
+    return count.correct / count.n
+
+
+@contextmanager
+def _session(driver: Driver, where: Cluster) -> Iterator[None]:
+    """Hold one connection to Ray for all searches."""
+    if driver != "ray":
+        yield
+        return
+    from sp_search.tune.launch import connected
+
+    with connected(where):
+        yield
