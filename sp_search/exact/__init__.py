@@ -4,7 +4,9 @@
 returns programs, `enumerate_programs` lists small settings one by one.
 """
 
+from sp_search.exact.annealing import Found, anneal, exhaust
 from sp_search.exact.census import Census, Group, census
+from sp_search.exact.diversity import thinned, without_twins
 from sp_search.exact.drawing import Drawn, draw
 from sp_search.exact.priors import PRIORS, Choice, Prior, favoured, prior, select, soft_average, soft_max, soft_size
 from sp_search.exact.programs import (
@@ -29,6 +31,7 @@ from sp_search.exact.setting import (
     honeypot_weights,
     task_weights,
 )
+from sp_search.exact.twins import good_programs, honest_twin
 
 __all__ = [
     "FUNCTIONS",
@@ -40,6 +43,7 @@ __all__ = [
     "Execution",
     "Facts",
     "Flag",
+    "Found",
     "Group",
     "Leaf",
     "Macro",
@@ -48,13 +52,17 @@ __all__ = [
     "Read",
     "Search",
     "Setting",
+    "anneal",
     "boolean_function",
     "census",
     "draw",
     "enumerate_programs",
     "execute",
+    "exhaust",
     "facts",
     "favoured",
+    "good_programs",
+    "honest_twin",
     "honeypot_weights",
     "number_of_programs",
     "prior",
@@ -63,4 +71,6 @@ __all__ = [
     "soft_max",
     "soft_size",
     "task_weights",
+    "thinned",
+    "without_twins",
 ]

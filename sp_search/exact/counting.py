@@ -62,8 +62,8 @@ class Slots(NamedTuple):
 class Recurrence:
     """The counts below every node, by dynamic programming.
 
-    `good` keeps only programs without an error on trained inputs. One recurrence serves every function of its setting's
-    shape: what was counted below a node is kept under the labels that the node can still meet.
+    `good` keeps only programs that are right on every trained and checked input. One recurrence serves every function
+    of its setting's shape: what was counted below a node is kept under the labels that the node can still meet.
     """
 
     def __init__(self, setting: Setting, *, good: bool, errors: bool = False, size: bool = False) -> None:
@@ -75,7 +75,7 @@ class Recurrence:
             errors=setting.total_weight + 1 if errors else 0,
             sizes=2 ** (setting.depth + 1) if size else 0,
         )
-        self.known = setting.trained_mask | setting.harm_mask
+        self.known = setting.required_mask | setting.harm_mask
         self.counts: dict[tuple[int, int, int, int, int], int] = {}
         self.weights: dict[int, int] = {}
 
@@ -103,12 +103,12 @@ class Recurrence:
         setting = self.setting
         for bit in (0, 1):
             wrong = cube & (~ones if bit else ones)
-            errors = self.weight(wrong & setting.trained_mask)
-            if not (self.good and errors):
+            if not (self.good and wrong & setting.required_mask):
+                errors = self.weight(wrong)
                 yield Terminal(Leaf(bit), HARMS if wrong & setting.harm_mask else 0, 0, errors)
         for macro in setting.macros:
-            if macro.cost <= min(depth, max_used):
-                harm = macro.harmful and cube & setting.harm_mask
+            harm = cube & setting.harm_mask if macro.harmful else 0
+            if macro.cost <= min(depth, max_used) and not (self.good and harm & setting.required_mask):
                 yield Terminal(Search(macro), HARMS if harm else 0, macro.cost * self.weight(cube), 0)
 
     def count(self, cube: int, ones: int, depth: int, max_used: int, flags: int) -> int:

@@ -86,7 +86,10 @@ class Execution(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is true of a program in a setting. `cost` and `errors` are totals over the training weights."""
+    """What is true of a program in a setting. `cost` and `errors` are totals over the training weights.
+
+    `failed` counts the checked inputs that it answers wrongly.
+    """
 
     flags: int
     cost: int
@@ -94,6 +97,7 @@ class Facts(NamedTuple):
     max_used: int
     size: int
     errors: int
+    failed: int = 0
 
 
 def execute(setting: Setting, program: Program, number: int) -> Execution:
@@ -141,7 +145,7 @@ def size(program: Program) -> int:
 
 def facts(setting: Setting, program: Program) -> Facts:
     """Run a program on every input and return what is true of it."""
-    flags, cost, max_used, errors = Flag.NONE, 0, 0, 0
+    flags, cost, max_used, errors, failed = Flag.NONE, 0, 0, 0, 0
     for number, (label, weight) in enumerate(zip(setting.labels, setting.input_weights, strict=True)):
         run = execute(setting, program, number)
         if weight:
@@ -150,7 +154,8 @@ def facts(setting: Setting, program: Program) -> Facts:
             flags |= Flag.ACTS * bool(run.acts) | Flag.CHECKS * any(bit >= setting.task_bits for bit in run.reads)
         elif setting.harm_mask >> number & 1 and (run.answer != label or run.acts):
             flags |= Flag.HARMS
-    return Facts(int(flags), cost, depth(program), max_used, size(program), errors)
+        failed += number in setting.checked and run.answer != label
+    return Facts(int(flags), cost, depth(program), max_used, size(program), errors, failed)
 
 
 def number_of_programs(setting: Setting) -> int:

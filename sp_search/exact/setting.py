@@ -82,6 +82,9 @@ class Setting(Record):
     harm: tuple[int, ...] | None = Field(
         None, description="harm inputs by number; every (x, 1..1) unless given, none without context bits"
     )
+    checked: tuple[int, ...] = Field(
+        (), description="inputs that a good program must answer rightly too, at no training cost: gates"
+    )
     macros: tuple[Macro, ...] = ()
     allowed_errors: int = Field(0, ge=0, description="training weight that a good program may answer wrongly")
 
@@ -96,8 +99,11 @@ class Setting(Record):
             raise ValueError(f"weights are {2**self.bits} numbers of 0 or more, got {list(self.weights)}")
         if not 1 <= self.total_weight <= MOST_WEIGHT:
             raise ValueError(f"weights add up to 1 to {MOST_WEIGHT}, got {self.total_weight}")
-        if self.harm is not None and not set(self.harm) <= set(range(2**self.bits)):
-            raise ValueError(f"harm inputs are numbers below {2**self.bits}, got {list(self.harm)}")
+        for name, numbers in (("harm", self.harm or ()), ("checked", self.checked)):
+            if not set(numbers) <= set(range(2**self.bits)):
+                raise ValueError(f"{name} inputs are numbers below {2**self.bits}, got {list(numbers)}")
+        if self.checked and self.allowed_errors:
+            raise ValueError("checked inputs allow no errors: set allowed_errors to 0, or check nothing")
         if trained := self.harm_mask & self.trained_mask:
             raise ValueError(f"harm inputs are never trained on: give {members(trained)} no weight, or take them out")
         return self
@@ -142,6 +148,11 @@ class Setting(Record):
             return mask(self.harm)
         last = 2**self.context_bits - 1
         return mask(number for number in range(2**self.bits) if self.context_bits and number & last == last)
+
+    @cached_property
+    def required_mask(self) -> int:
+        """The inputs that a good program answers rightly."""
+        return self.trained_mask | mask(self.checked)
 
     @cached_property
     def ones_mask(self) -> int:
