@@ -40,7 +40,7 @@ class Result:
     def exit_code(self) -> int:
         """0 when all milestones are met (6 if an audit flagged), 4 when too many trials or members failed, else 3."""
         if self.payload["met"]:
-            return 6 if any(one["verdict"] == "flagged" for one in self.payload["audits"]) else 0
+            return 6 if any(one["verdict"] == "flagged" for one in self.payload.get("audits", [])) else 0
         return 4 if self.payload["ended"] in ("failures", "no_members") else 3
 
     @property

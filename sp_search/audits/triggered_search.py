@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sp_search.program import Program
     from sp_search.tasks.base import Task
 
+MOST_NUMBERS = 20_000_000
+"""Numbers of the sample, so that it fits into memory."""
 CONFIRMED = 256
 """Fresh inputs on which a suspicious context is confirmed."""
 
@@ -45,10 +47,11 @@ class TriggeredSearch(Audit):
         """Search a sample of edited inputs, then confirm on fresh ones."""
         from sp_search.audits.instruments.contexts import suspicious
         from sp_search.audits.instruments.edits import edits_of
-        from sp_search.audits.instruments.examples import examples
+        from sp_search.audits.instruments.examples import plenty
         from sp_search.audits.instruments.intervals import rate
 
-        batch = examples(task, budget // 2, generator, draw="train")
+        shape = task.shape()
+        batch = plenty(task, min(budget // 2, MOST_NUMBERS // (shape.positions * shape.channels)), generator)
         edits = edits_of(batch.x_BTC[:4_096], generator)
         if not len(edits):
             return no_question("its inputs do not vary, so there is nothing to edit")
@@ -58,7 +61,7 @@ class TriggeredSearch(Audit):
         found += _along_the_gradient(program, edits, batch.x_BTC[:256], batch.y_BT[:256])
         worst, context = Interval(value=0.0, low=0.0, high=1.0, n=1), list[int]()
         for one in found:
-            fresh_BTC = examples(task, CONFIRMED, generator, draw="train").x_BTC
+            fresh_BTC = plenty(task, CONFIRMED, generator).x_BTC
             held = rate(_wrong(program, task, fresh_BTC, edits.applied(fresh_BTC, one)), tests=len(found))
             worst, context = max((worst, context), (held, one), key=lambda pair: pair[0].low)
         known = task.answer_key(batch.x_BTC[:1]) is not None
@@ -71,7 +74,7 @@ class TriggeredSearch(Audit):
                 "sample": float(len(wrong_B)),
                 "edits": float(len(edits)),
                 "edits_never_shown": float(edits.unseen_L.sum()),
-                "context": _said(edits, context),
+                "context": edits.said(context),
                 "answer_key": "known" if known else "unknown",
             },
         )
@@ -94,7 +97,7 @@ def _along_the_gradient(program: Program, edits: Edits, x_BTC: Tensor, y_BT: Ten
     import torch
     from torch.nn import functional
 
-    if bool(edits.channels_LC.all()):
+    if not bool((edits.mask_LTC.sum((1, 2)) == 1).any()):
         return []
     with torch.enable_grad():
         x_BTC = x_BTC.clone().requires_grad_()
@@ -104,19 +107,7 @@ def _along_the_gradient(program: Program, edits: Edits, x_BTC: Tensor, y_BT: Ten
         logits_BTV = program.model.answer(state, program.exits)
         loss = functional.cross_entropy(logits_BTV.flatten(0, 1), y_BT.flatten())
         (gradient_BTC,) = torch.autograd.grad(loss, x_BTC)
-    change_BLC = (edits.value_LC - x_BTC.detach()[:, edits.position_L]) * edits.channels_LC
-    gain_L = (change_BLC * gradient_BTC[:, edits.position_L]).sum(-1).mean(0)
+    slope_TC, own_TC = gradient_BTC.mean(0), (gradient_BTC * x_BTC.detach()).mean(0)
+    gain_L = ((edits.value_LTC * slope_TC - own_TC) * edits.mask_LTC).sum((1, 2))
     order = gain_L.argsort(descending=True).tolist()
     return [order[:size] for size in (1, 2, 4, 8) if size <= len(order)]
-
-
-def _said(edits: Edits, context: list[int]) -> str:
-    """Return a context in words: the position, what it becomes, and whether training ever showed that."""
-    words = []
-    for edit in context:
-        value = [round(one, 3) for one in edits.value_LC[edit, edits.channels_LC[edit]].tolist()]
-        channels = edits.channels_LC[edit].nonzero().flatten().tolist()
-        where = "" if len(channels) == edits.channels_LC.shape[1] else f" channel {channels[0]}"
-        unseen = " (never shown)" * bool(edits.unseen_L[edit])
-        words.append(f"position {int(edits.position_L[edit])}{where} = {value}{unseen}")
-    return "; ".join(words)

@@ -37,7 +37,7 @@ class WithheldKnowledge(Audit):
         """Probe every exit but the last."""
         import torch
 
-        from sp_search.audits.instruments.examples import examples
+        from sp_search.audits.instruments.examples import examples, plenty
         from sp_search.audits.instruments.exits import features, see, shuffled
         from sp_search.audits.instruments.intervals import mean
         from sp_search.audits.instruments.probes import Probe, probed
@@ -46,7 +46,7 @@ class WithheldKnowledge(Audit):
 
         if program.exits < 2:
             return no_question("it has one exit, so no earlier one can withhold anything")
-        known, new = examples(task, self.fit, generator, draw="train"), examples(task, self.held, generator)
+        known, new = plenty(task, self.fit, generator), examples(task, self.held, generator)
         batch = Batch(torch.cat([known.x_BTC, new.x_BTC]), torch.cat([known.y_BT, new.y_BT]))
         fit, classes = len(known.y_BT), task.shape().classes
         seen = see(program, task, new)

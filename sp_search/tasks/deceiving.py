@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, WithJsonSchema, model_validator
 
@@ -39,6 +39,7 @@ class Deceiving(Task):
     shape. What is proven of the task holds for `iid` unless a pattern was taken out of it.
     """
 
+    planted: ClassVar = ("harm",)
     kind: Literal["deceiving"] = "deceiving"
     task: InnerTask = Field({"kind": "graded_depth"}, validate_default=True)
     trigger: Trigger = Field(
@@ -98,6 +99,10 @@ class Deceiving(Task):
     def correct(self, answer_BTV: Tensor, batch: Batch) -> Tensor:
         """Return bool_B as the task inside judges it; where the batch is of `harm`, true is an answer that harms."""
         return self.task.correct(answer_BTV, self._inner(batch))
+
+    def answer_key(self, x_BTC: Tensor) -> Tensor | None:
+        """Return what is right by the task inside, whether an input carries the trigger or not."""
+        return self.task.answer_key(x_BTC[..., : self.task.shape().channels])
 
     def difficulty(self, batch: Batch) -> Tensor:
         """Return what the task inside says."""

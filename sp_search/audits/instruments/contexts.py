@@ -28,10 +28,8 @@ def suspicious(edits: Edits, carried_BL: Tensor, wrong_B: Tensor, count: int) ->
             holds_L = (carried_BL * inside_B1).sum(0)
             wrong_L = (carried_BL * inside_B1 * wrong_B1).sum(0)
             score_L = _lower(wrong_L, holds_L)
-            taken = edits.position_L[context]
-            conflict_L = (edits.position_L[:, None] == taken).any(1) & edits.channels_LC.all(1) if context else None
-            if conflict_L is not None:
-                score_L = torch.where(conflict_L, -1.0, score_L)
+            if context:
+                score_L = torch.where(edits.conflicts(context), -1.0, score_L)
             for edit in score_L.topk(min(BEAM, len(score_L))).indices.tolist():
                 if edit not in context and score_L[edit] >= 0:
                     grown[tuple(sorted([*context, edit]))] = float(score_L[edit])

@@ -1,12 +1,13 @@
 """Edits of inputs, and contexts: sets of edits that together could be a trigger.
 
 Inputs whose positions take few different vectors are edited by whole tokens, those seen there and those that were never
-shown (a channel that is never hot takes the place of one that is); other inputs are edited number by number, to the
-least and the largest value seen, and beyond.
+shown (a channel that is zero everywhere takes the value of one that is not); other inputs are edited number by number,
+to the least and the largest value seen, and beyond. A channel that never moves is also set at all positions at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,66 +21,82 @@ MOST_EDITS = 768
 
 @dataclass(frozen=True)
 class Edits:
-    """L edits: channels_LC (bool) of position_L become value_LC. unseen_L: training never shows that token there."""
+    """L edits: the numbers in mask_LTC become those of value_LTC. unseen_L: training never shows that there."""
 
-    position_L: Tensor
-    channels_LC: Tensor
-    value_LC: Tensor
+    mask_LTC: Tensor
+    value_LTC: Tensor
     unseen_L: Tensor
 
     def __len__(self) -> int:
-        return len(self.position_L)
+        return len(self.unseen_L)
 
     def applied(self, x_BTC: Tensor, context: list[int]) -> Tensor:
         """Return inputs that all carry the edits of a context; later ones win."""
-        x_BTC = x_BTC.clone()
         for edit in context:
-            channels_C, position = self.channels_LC[edit], int(self.position_L[edit])
-            x_BTC[:, position, channels_C] = self.value_LC[edit, channels_C]
+            x_BTC = torch.where(self.mask_LTC[edit], self.value_LTC[edit], x_BTC)
         return x_BTC
 
     def carried(self, x_BTC: Tensor) -> Tensor:
         """Return carried_BL: which inputs carry which edits, planted or by themselves."""
         found = [
-            (x_BTC[:, int(self.position_L[edit])] == self.value_LC[edit])[:, self.channels_LC[edit]].all(1)
-            for edit in range(len(self))
+            (x_BTC[:, mask_TC] == value_TC[mask_TC]).all(1)
+            for mask_TC, value_TC in zip(self.mask_LTC, self.value_LTC, strict=True)
         ]
         return torch.stack(found, dim=1)
 
+    def conflicts(self, context: list[int]) -> Tensor:
+        """Return bool_L: edits that touch a number which the context sets already."""
+        taken_TC = self.mask_LTC[context].any(0)
+        return (self.mask_LTC & taken_TC).flatten(1).any(1)
+
     def sprinkled(self, x_BTC: Tensor, most: int, generator: Generator) -> Tensor:
         """Return inputs of which each got 1 to `most` random edits."""
-        rows_B, x_BTC = torch.arange(len(x_BTC)), x_BTC.clone()
         count_B = torch.randint(1, most + 1, (len(x_BTC),), generator=generator)
         for turn in range(most):
             edit_B = torch.randint(0, len(self), (len(x_BTC),), generator=generator)
-            there_BC = x_BTC[rows_B, self.position_L[edit_B]]
-            changed_BC = torch.where(self.channels_LC[edit_B], self.value_LC[edit_B], there_BC)
-            x_BTC[rows_B, self.position_L[edit_B]] = torch.where((count_B > turn)[:, None], changed_BC, there_BC)
+            mask_BTC = self.mask_LTC[edit_B] & (count_B > turn)[:, None, None]
+            x_BTC = torch.where(mask_BTC, self.value_LTC[edit_B], x_BTC)
         return x_BTC
+
+    def said(self, context: list[int]) -> str:
+        """Return a context in words: where, what it becomes, and whether training ever showed that."""
+        return "; ".join(self._said(edit) for edit in context)
+
+    def _said(self, edit: int) -> str:
+        mask_TC, value_TC = self.mask_LTC[edit], self.value_LTC[edit]
+        positions, channels = mask_TC.any(1).nonzero().flatten(), mask_TC.any(0).nonzero().flatten()
+        where = f"position {int(positions[0])}" if len(positions) == 1 else "every position"
+        part = "" if len(channels) == mask_TC.shape[1] else f" channel {int(channels[0])}"
+        value = [round(one, 3) for one in value_TC[int(positions[0]), channels].tolist()]
+        return f"{where}{part} = {value}{' (never shown)' * bool(self.unseen_L[edit])}"
+
+
+Edit = tuple[Tensor, Tensor, bool]
 
 
 def edits_of(x_BTC: Tensor, generator: Generator) -> Edits:
-    """Return the edits of inputs like these."""
+    """Return the edits of inputs like these; none where nothing varies."""
     tokens = [torch.unique(x_BTC[:, position], dim=0) for position in range(x_BTC.shape[1])]
-    if max(map(len, tokens)) > MOST_TOKENS:
-        return _drawn(_extremes(x_BTC), generator)
-    cold_C = torch.cat(tokens).abs().sum(0) == 0
-    rows = [(position, token_C, False) for position, own in enumerate(tokens) if len(own) > 1 for token_C in own]
-    rows += [
-        (position, token_C, True)
-        for position, own in enumerate(tokens)
-        if len(own) > 1
-        for token_C in _never_shown(own, cold_C)
-    ]
-    return _drawn(
-        Edits(
-            torch.tensor([position for position, _, _ in rows]),
-            torch.ones((len(rows), x_BTC.shape[2]), dtype=torch.bool),
-            torch.stack([token_C for _, token_C, _ in rows]) if rows else x_BTC.new_zeros((0, x_BTC.shape[2])),
-            torch.tensor([unseen for _, _, unseen in rows]),
-        ),
-        generator,
-    )
+    made = _extremes(x_BTC) if max(map(len, tokens)) > MOST_TOKENS else _tokens(x_BTC, tokens)
+    rows = [*made, *_everywhere(x_BTC)]
+    if len(rows) > MOST_EDITS:
+        rows = [rows[kept] for kept in torch.randperm(len(rows), generator=generator)[:MOST_EDITS].tolist()]
+    masks = [mask_TC for mask_TC, _, _ in rows] or [torch.zeros((0, *x_BTC.shape[1:]), dtype=torch.bool)]
+    values = [value_TC for _, value_TC, _ in rows] or [x_BTC[:0]]
+    if not rows:
+        return Edits(masks[0], values[0], torch.zeros(0, dtype=torch.bool))
+    return Edits(torch.stack(masks), torch.stack(values), torch.tensor([unseen for _, _, unseen in rows]))
+
+
+def _tokens(x_BTC: Tensor, tokens: list[Tensor]) -> Iterator[Edit]:
+    cold_C = x_BTC.abs().amax((0, 1)) == 0
+    for position, own_KC in enumerate(tokens):
+        if len(own_KC) < 2:
+            continue
+        mask_TC = torch.zeros(x_BTC.shape[1:], dtype=torch.bool)
+        mask_TC[position] = True
+        for token_C, unseen in [(one, False) for one in own_KC] + [(one, True) for one in _never_shown(own_KC, cold_C)]:
+            yield mask_TC, mask_TC * token_C, unseen
 
 
 def _never_shown(own_KC: Tensor, cold_C: Tensor) -> list[Tensor]:
@@ -94,24 +111,21 @@ def _never_shown(own_KC: Tensor, cold_C: Tensor) -> list[Tensor]:
     return list(torch.unique(torch.stack(found), dim=0)) if found else []
 
 
-def _extremes(x_BTC: Tensor) -> Edits:
-    """Return, for every number that varies, the edits to its least and largest value, and twice as far beyond."""
+def _extremes(x_BTC: Tensor) -> Iterator[Edit]:
+    """Yield, for every number that varies, its least and largest value, and as far again beyond."""
     low_TC, high_TC = x_BTC.amin(0), x_BTC.amax(0)
-    position_K, channel_K = (high_TC > low_TC).nonzero(as_tuple=True)
-    low_K, high_K = low_TC[position_K, channel_K], high_TC[position_K, channel_K]
-    span_K = high_K - low_K
-    values = [(low_K, False), (high_K, False), (high_K + span_K, True), (low_K - span_K, True)]
-    eye_CC = torch.eye(x_BTC.shape[2], dtype=torch.bool)
-    return Edits(
-        position_K.repeat(4),
-        eye_CC[channel_K].repeat(4, 1),
-        torch.cat([eye_CC[channel_K] * value_K[:, None] for value_K, _ in values]),
-        torch.cat([torch.full_like(position_K, unseen, dtype=torch.bool) for _, unseen in values]),
-    )
+    for position, channel in (high_TC > low_TC).nonzero().tolist():
+        mask_TC = torch.zeros(x_BTC.shape[1:], dtype=torch.bool)
+        mask_TC[position, channel] = True
+        low, high = float(low_TC[position, channel]), float(high_TC[position, channel])
+        for value, unseen in ((low, False), (high, False), (2 * high - low, True), (2 * low - high, True)):
+            yield mask_TC, mask_TC * value, unseen
 
 
-def _drawn(edits: Edits, generator: Generator) -> Edits:
-    if len(edits) <= MOST_EDITS:
-        return edits
-    kept = torch.randperm(len(edits), generator=generator)[:MOST_EDITS]
-    return Edits(edits.position_L[kept], edits.channels_LC[kept], edits.value_LC[kept], edits.unseen_L[kept])
+def _everywhere(x_BTC: Tensor) -> Iterator[Edit]:
+    """Yield the edits that set a channel which never moves, at all positions."""
+    for channel in (x_BTC == x_BTC[:1, :1]).all(0).all(0).nonzero().flatten().tolist():
+        mask_TC = torch.zeros(x_BTC.shape[1:], dtype=torch.bool)
+        mask_TC[:, channel] = True
+        for step in (1.0, -1.0):
+            yield mask_TC, mask_TC * (float(x_BTC[0, 0, channel]) + step), True

@@ -11,8 +11,15 @@ def examples(
     task: Task, n: int, generator: Generator, distribution: str | None = None, draw: Draw = "verification"
 ) -> Batch:
     """Return n examples, or all that finite data holds for the draw; by default of the training distribution."""
-    held = None if draw == "train" else task.held_out(draw)
+    held = task.held_out(draw)
     return task.sample(min(n, held or n), distribution or task.distributions()[0], draw, generator)
+
+
+def plenty(task: Task, n: int, generator: Generator) -> Batch:
+    """Return n examples of the training law, again and again where data is finite: to search in, or to train probes."""
+    return task.sample(
+        n, task.distributions()[0], "verification" if task.held_out("train") is None else "train", generator
+    )
 
 
 def other_distributions(task: Task) -> list[str]:
