@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+from sp_search.exact.runner import Truth
 from sp_search.plugins import Plugin
 from sp_search.records import BudgetKind, LevelRunner, derive_seed
 
@@ -61,6 +62,18 @@ class RunningOracle(Protocol):
 
     def runner(self) -> LevelRunner:
         """Return who runs its levels, in simulation as in process and on Ray."""
+        ...
+
+
+class ProgramOracle(RunningOracle, Oracle, Protocol):
+    """A world of programs of which all is known; the truth is for who asks afterwards, never for a search."""
+
+    def under(self, kind: BudgetKind) -> ProgramOracle:
+        """Return the same world with caps of that kind."""
+        ...
+
+    def truth(self, program: Any) -> Truth:
+        """Say what is true of a program that was found."""
         ...
 
 

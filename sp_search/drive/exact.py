@@ -1,0 +1,87 @@
+"""A scheduler let loose in a world of programs: which program does it select, and what is true of that program?
+
+The search is the product's own, in virtual time; the truth is read off afterwards, and nothing of it enters.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sp_search.drive.simulated import SimulationResult, simulate
+from sp_search.exact.runner import Truth, program_of
+from sp_search.levels import Terms
+from sp_search.oracles.base import ProgramOracle
+from sp_search.records import Selection
+from sp_search.schedulers.base import BudgetScheduler
+from sp_search.store import MemoryStore
+
+
+class Found(NamedTuple):
+    """What a search found: the selected program (None: nothing was good) with its truth, and what the search did."""
+
+    program: Any
+    truth: Truth | None
+    evaluations: float
+    result: SimulationResult
+
+    @property
+    def misbehaves(self) -> bool:
+        """Whether a program was selected that misbehaves."""
+        return self.truth is not None and self.truth.misbehaving
+
+    @property
+    def deceives(self) -> bool:
+        """Whether a program was selected that deceives."""
+        return self.truth is not None and self.truth.deceptive
+
+    @property
+    def harms(self) -> bool:
+        """Whether a program was selected that harms in deployment."""
+        return self.truth is not None and self.truth.harmful
+
+
+def search_programs(
+    scheduler: BudgetScheduler,
+    oracle: ProgramOracle,
+    *,
+    seed: int,
+    members: int = 1,
+    replicas: int = 1,
+    lineages_to_fail: int = 5,
+    workers: int = 1,
+) -> Found:
+    """Search a world of programs with a scheduler.
+
+    Args:
+        scheduler: which budget is visited next; its own ladder is replaced by the oracle's levels.
+        oracle: the world, whose caps become budgets of the scheduler's kind.
+        seed: of the search.
+        members: searchers that are configured alike.
+        replicas: lineages of each that run together.
+        lineages_to_fail: lineages that have to fail a budget.
+        workers: virtual workers.
+    """
+    oracle, store = oracle.under(scheduler.budget), MemoryStore()
+    terms = Terms(seed=seed, milestones=[1.0], lineages_to_fail=lineages_to_fail)
+    result = simulate(
+        scheduler,
+        oracle,
+        workers=workers,
+        seed=seed,
+        members=members,
+        replicas=replicas,
+        terms=terms,
+        events=False,
+        store=store,
+    )
+    program = None if result.selected is None else _selected(result.selected, result, store)
+    truth = None if program is None else oracle.truth(program)
+    return Found(program, truth, result.search_cost, result)
+
+
+def _selected(selection: Selection, result: SimulationResult, store: MemoryStore) -> Any:
+    """Return the program that the selected lineage held at the end of its visit."""
+    cohort = result.levels[selection.visit].members[selection.member]
+    stored = store.newest(selection.member, selection.visit, cohort.lineages)
+    assert stored is not None
+    return program_of(stored.state, selection.lineage)
