@@ -65,8 +65,9 @@ def jobs_of(claims: Sequence[Claim], folder: Path, *, quick: bool) -> list[Job]:
     for claim in claims:
         for part in claim.parts:
             experiment = part.experiment.beside(folder)
-            n = 1 if experiment.exact else part.quick if quick else part.n
-            seed = EXPLORATORY if quick and not experiment.exact else 0
+            fixed = experiment.exact or experiment.recorded
+            n = 1 if fixed else part.quick if quick else part.n
+            seed = EXPLORATORY if quick and not fixed else 0
             key = _key(part.experiment, experiment, n, seed)
             known = jobs.get(key)
             served = [*(known.parts if known else []), part_name(claim, part)]

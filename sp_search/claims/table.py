@@ -34,6 +34,7 @@ class PartRow(Record):
     command: str
     hash: str = ""
     changed: bool = False
+    recorded: bool = False
 
 
 class ClaimRow(Record):
@@ -115,6 +116,7 @@ def part_row(
         data={} if evidence is None else evidence.data,
         command=command,
         hash=registered,
+        recorded=part.experiment.recorded,
     )
 
 

@@ -65,10 +65,12 @@ class Evidence(Record):
 class Experiment(Plugin):
     """Base of every experiment; its fields are its settings.
 
-    `exact` experiments sample nothing: they run in full in the quick table too, and `n` is not read.
+    `exact` experiments sample nothing: they run in full in the quick table too, and `n` is not read. `recorded` ones
+    read what was measured before, which the table says; they do not read `n` either.
     """
 
     exact: ClassVar[bool] = False
+    recorded: ClassVar[bool] = False
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Measure.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sp_search.models.base import ModelSpec
 
 EXITS = 4
+WIDTHS = (4, 8, 16, 32, 64)
 BATCH = 16
 RULES = (HaltingRule("last"), HaltingRule("quantile", 0.3), HaltingRule("confidence", 0.6))
 
@@ -35,12 +36,15 @@ class Metered(Experiment):
                 notes.append(f"{kind}: {wrong} of {asked} executions differ")
             if (spread := _step_spread(model)) is not None:  # type: ignore[arg-type]
                 uneven.append(spread)
+                if spread > 1:
+                    notes.append(f"{kind}: the dearest of {EXITS} rollouts costs {spread:.3g} times the cheapest")
         cells: list[Cell] = [
             exact_cell("executions_that_differ", differing, n=executions, note="recorded against counted FLOPs"),
             exact_cell("inputs_that_cost_nothing", free, n=executions * BATCH),
             exact_cell(
                 "rollout_cost_spread", max(uneven), n=len(uneven), note="dearest rollout / cheapest, tied weights"
             ),
+            exact_cell("size_cost_correlation", _size_cost_correlation(), n=len(WIDTHS), note="recall_conv"),
         ]
         return Evidence(cells=cells, seeds=[seed], notes=notes)
 
@@ -80,3 +84,21 @@ def _step_spread(model: ModelSpec) -> float | None:
     built = model.build(shape, EXITS, halting=False, generator=torch.Generator().manual_seed(0))
     prices: Prices = built.prices(shape.positions, EXITS)
     return max(prices.step_N) / min(prices.step_N) if built.shares_weights else None
+
+
+def _size_cost_correlation() -> float:
+    """Return the correlation of weights and FLOPs of a rollout over widths of a recurrent network."""
+    from statistics import correlation
+
+    import torch
+
+    from sp_search.models.recall_conv import RecallConv
+    from sp_search.tasks.base import Shape
+
+    shape, costs, sizes = Shape(5, 2, 5, 2), [], []
+    for width in WIDTHS:
+        spec = RecallConv(width=width)
+        built = spec.build(shape, EXITS, halting=False, generator=torch.Generator().manual_seed(0))
+        costs.append(built.prices(shape.positions, EXITS).step_N[0])
+        sizes.append(float(sum(weight.numel() for weight in built.parameters())))
+    return correlation(sizes, costs)

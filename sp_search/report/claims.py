@@ -127,7 +127,8 @@ def _claim(row: dict[str, Any], *, exploratory: bool) -> Part:
 
 def _part(part: dict[str, Any]) -> tuple[str, ...]:
     finding = part["finding"]
-    definition = part["definition"] + (" Stated differently before." if part["changed"] else "")
+    marks = " Stated differently in an earlier confirmatory run." if part["changed"] else ""
+    definition = " ".join([part["definition"] + marks, *(f"[{note}]" for note in part["notes"])])
     if finding is None:
         return (_words(part["name"]), part["outcome"], "", "", "", "", "", "", part["error"] or definition)
     exact = finding["exact"]
