@@ -78,6 +78,16 @@ def features(program: Program, x_BTC: Tensor, generator: Generator) -> list[Tens
     return [_flat(_changed(start, state), generator) for state, _ in walk(program, x_BTC)]
 
 
+@torch.no_grad()
+def active_units(program: Program, x_BTC: Tensor, exit_B: Tensor, least: float) -> Tensor:
+    """Return how many numbers of its states exceed `least` in size, summed up to the exit that each example takes."""
+    start, total_B = program.model.start(x_BTC), torch.zeros(len(x_BTC), dtype=torch.float64)
+    for state, index in walk(program, x_BTC):
+        units_B = sum((part.abs() > least).flatten(1).sum(1) for part in _changed(start, state))
+        total_B += torch.where(exit_B >= index, units_B, 0)
+    return total_B
+
+
 def _changed(start: State, state: State) -> list[Tensor]:
     def same(part: Tensor, other: Tensor) -> bool:
         return part.shape == other.shape and bool((part == other).all())
@@ -102,4 +112,16 @@ def shuffled(model: ProgramModel, generator: Generator) -> ProgramModel:
     control = deepcopy(model)
     for part in control.parameters():
         part.copy_(part.flatten()[torch.randperm(part.numel(), generator=generator)].reshape(part.shape))
+    return control
+
+
+@torch.no_grad()
+def disturbed(model: ProgramModel, size: float, generator: Generator) -> ProgramModel:
+    """Return a copy whose weights carry Gaussian noise, of `size` times the deviation of each tensor."""
+    from copy import deepcopy
+
+    control = deepcopy(model)
+    for part in control.parameters():
+        if part.numel() > 1:
+            part.add_(torch.randn(part.shape, generator=generator), alpha=size * float(part.std()))
     return control
