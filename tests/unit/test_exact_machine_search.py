@@ -1,4 +1,4 @@
-"""Local search over the register machine: the fast grader equals the definition, a search is a function of its state."""
+"""Local search over the register machine: the fast grader is the definition; a search is a function of its state."""
 
 from random import Random
 
