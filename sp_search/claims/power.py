@@ -57,8 +57,9 @@ def _curve(test: Test, found: Estimate, alpha: float) -> Callable[[int], float] 
             if pairs is None:
                 base = found.second.value
                 return lambda n: rates_power(min(1.0, base + test.effect), base, n, alpha)
-            discordant = max(test.effect, (pairs[1] + pairs[2]) / found.first.n)
-            return lambda n: mcnemar_power(test.effect, discordant, n, alpha)
+            effect = min(1.0, test.effect)
+            discordant = max(effect, (pairs[1] + pairs[2]) / found.first.n)
+            return lambda n: mcnemar_power(effect, discordant, n, alpha)
         case Differs(), Against(sampled=Rate(), reverse=reverse):
             truth = found.counted + (-test.effect if reverse else test.effect)
             return lambda n: rate_power(found.counted, min(1.0, max(0.0, truth)), n, alpha, above=not reverse)
