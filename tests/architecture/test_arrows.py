@@ -37,7 +37,7 @@ ROWS = [
     {"simulation", "auditing"},
     {"tax", "game"},
     {"experiments"},
-    {"claims"},
+    {"claims", "figures"},
     {"cli"},
     {"__main__"},
 ]
