@@ -31,11 +31,16 @@ class Asked(NamedTuple):
     quick: bool
     command: str
 
-    @property
-    def seconds(self) -> float:
-        """What the jobs cost that have no stored evidence, about, in seconds of one core."""
+    def words(self) -> str:
+        """Say what has to be run and what it costs, about, before anything is started."""
         stored = Evidences(self.folder / "evidence")
-        return sum(job.seconds for job in self.jobs if stored.read(job.key) is None)
+        waiting = [job for job in self.jobs if stored.read(job.key) is None]
+        seconds = sum(job.seconds for job in waiting)
+        cost = (
+            f"{seconds:.1f} s" if seconds < 10 else f"{seconds / 60:.1f} min" if seconds > 300 else f"{seconds:.0f} s"
+        )
+        known = len(self.jobs) - len(waiting)
+        return f"{len(self.claims)} claims, {len(waiting)} experiments to run, {known} stored: about {cost} of one core"
 
 
 def ask(
@@ -80,7 +85,6 @@ def run_claims(asked: Asked, *, cluster: Cluster | None, progress: Callable[[str
         waiting = [job for job in asked.jobs if job.key not in ran]
         if not asked.quick:
             registration.begin(waiting)
-        progress(f"{len(waiting)} experiments to run, {len(ran)} stored")
         for number, (job, answer) in enumerate(_answers(waiting, asked.folder / "cache", cluster), 1):
             if answer.evidence is not None:
                 registration.found(job, stored.write(job.key, answer.evidence))

@@ -36,7 +36,7 @@ def claims(
         raise StudyError(["--address and --in-process: a cluster or this process, not both"])
     wanted = [name.strip() for name in only.split(",") if name.strip()]
     asked = ask(studies, only=wanted, output=output, quick=quick)
-    say(f"{len(asked.claims)} claims, {len(asked.jobs)} experiments: about {asked.seconds:.0f} s of one core")
+    say(asked.words())
     cluster = None if in_process else Cluster(address=address or "local")
     found = run_claims(asked, cluster=cluster, progress=say)
     rows = [("claim", "standing", "parts", "says")]

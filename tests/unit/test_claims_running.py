@@ -1,0 +1,217 @@
+"""The claims' files, their registration, their runs and their table."""
+
+import json
+
+import pytest
+
+from sp_search.claims.jobs import Evidences, jobs_of
+from sp_search.claims.reading import read_claims
+from sp_search.claims.records import Claim
+from sp_search.claims.running import ask, run_claims
+from sp_search.claims.standing import standing
+from sp_search.cli import main
+from sp_search.errors import StorageError, StudyError
+from sp_search.experiments.base import EXPLORATORY
+from sp_search.ledger import read_ledger
+from sp_search.report.claims import html, markdown
+
+PART = """\
+  - name: {name}
+    definition: What is counted.
+    experiment: {experiment}
+    test: {test}
+    n: {n}
+    quick: 8
+    supports: It lies there.
+    refutes: It does not.
+"""
+BELOW = "{kind: below, cell: moved_by_accuracy, than: 0.2}"
+POOLS = "{kind: selection_order, programs: 3}"
+ROWS = "cells: [{name: found, rows: rows, value: found, over: least, log: true}]"
+RECORDED = "{kind: recorded, file: kept.json, command: python -m it, " + ROWS + "}"
+
+
+def part(name="pools", experiment=POOLS, test=BELOW, n=80):
+    return PART.format(name=name, experiment=experiment, test=test, n=n)
+
+
+def write(folder, name, *parts, says="A thing is so.", more=""):
+    folder.mkdir(exist_ok=True)
+    body = "parts:\n" + "".join(parts) if parts else ""
+    (folder / f"{name}.yaml").write_text(f"claim: {name}\nsays: {says}\n{more}{body}")
+
+
+@pytest.fixture
+def studies(tmp_path):
+    folder = tmp_path / "claims"
+    write(folder, "C01", part())
+    write(folder, "C02", part("again"), part("ties", experiment="{kind: selection_order, ties: true}"))
+    write(folder, "C03", more="standing: not_testable\nwhy: There is no such space.\n")
+    return folder
+
+
+def run(studies, output, *, quick=False, only=(), said=None):
+    asked = ask(studies, only=only, output=output, quick=quick)
+    return run_claims(asked, cluster=None, progress=([] if said is None else said).append)
+
+
+def parts_of(table):
+    return {f"{row.claim}/{one.name}": one for row in table.claims for one in row.parts}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("C09", "claim: C10\nsays: x\nstanding: definitional\nwhy: y\n", "got C10, the file's name says C09"),
+        ("C09", "claim: C09\nsays: x\n", "an empirical claim needs one part"),
+        ("C09", "claim: C09\nsays: x\nstanding: not_testable\n", "a claim that is not testable says why"),
+        ("C09", "claim: C09\nsays: x\nparts:\n" + part() + part(), "'pools' is there twice"),
+        ("C09", "claim: C09\nsays: x\nparts:\n" + part(experiment="{kind: selection_ordr}"), "Did you mean"),
+        ("C09", "claim: C09\nsays: x\nparts:\n" + part(test="{kind: above, cell: a}"), "than: missing"),
+        ("C09", "claim: C09\nsays: x\nmore: 1\n", "unknown key"),
+    ],
+)
+def test_a_claims_file_is_refused_with_its_place(studies, name, text, said):
+    (studies / f"{name}.yaml").write_text(text)
+    with pytest.raises(StudyError, match=said) as caught:
+        read_claims(studies)
+    assert f"{name}.yaml" in str(caught.value)
+
+
+def test_a_claim_that_is_not_there_is_named_with_the_nearest(studies):
+    with pytest.raises(StudyError, match=r"there is no claim C1 .* Did you mean"):
+        read_claims(studies, ["C1"])
+    with pytest.raises(StudyError, match="holds no claims"):
+        read_claims(studies / "nowhere")
+
+
+def test_one_experiment_of_several_claims_is_one_job(studies):
+    jobs = jobs_of(read_claims(studies), studies, quick=False)
+    assert sorted(job.parts for job in jobs) == [["C01/pools", "C02/again"], ["C02/ties"]]
+    assert {(job.n, job.seed) for job in jobs} == {(80, 0)}
+
+
+def test_exploratory_runs_take_seeds_that_no_confirmatory_run_takes(studies):
+    assert {(job.n, job.seed) for job in jobs_of(read_claims(studies), studies, quick=True)} == {(8, EXPLORATORY)}
+
+
+def test_a_run_measures_every_part_and_says_how_every_claim_stands(studies, tmp_path):
+    table = run(studies, tmp_path / "out")
+    assert [row.standing for row in table.claims] == ["supported", "supported", "not testable here"]
+    assert (table.family, table.exploratory) == (3, False)
+    found = parts_of(table)["C01/pools"]
+    assert (found.seeds, found.finding.n) == (list(range(80)), 80)
+    assert found.finding.p_adjusted > 2 * found.finding.p_supports  # three parts are corrected for together
+
+
+def test_the_family_holds_parts_that_were_not_asked_for(studies, tmp_path):
+    assert run(studies, tmp_path / "out", only=["C01"]).family == 3
+
+
+def test_what_is_stored_is_not_measured_again(studies, tmp_path):
+    first, said = run(studies, tmp_path / "out"), []
+    again = run(studies, tmp_path / "out", said=said)
+    assert said == []
+    assert again.claims == first.claims
+
+
+def test_a_claim_is_registered_before_its_first_confirmatory_run(studies, tmp_path):
+    run(studies, tmp_path / "out")
+    kinds = [
+        next(key for key in ("registered", "confirmatory", "evidence") if key in one)
+        for one in read_ledger(tmp_path / "out")
+    ]
+    assert kinds == ["registered"] * 3 + ["confirmatory"] + ["evidence"] * 2
+    assert read_ledger(tmp_path / "out")[0]["content"]["test"]["than"] == 0.2
+
+
+def test_a_claim_that_changes_after_its_confirmatory_run_is_marked_and_both_stay(studies, tmp_path):
+    run(studies, tmp_path / "out")
+    write(studies, "C01", part(test=BELOW.replace("0.2", "0.3")))
+    table = run(studies, tmp_path / "out")
+    assert {name: one.changed for name, one in parts_of(table).items()} == {
+        "C01/pools": True, "C02/again": False, "C02/ties": False,
+    }  # fmt: skip
+    registered = [one for one in read_ledger(tmp_path / "out") if one.get("registered") == "C01/pools"]
+    assert [one["content"]["test"]["than"] for one in registered] == [0.2, 0.3]
+    assert "Stated differently" in markdown(table.model_dump(mode="json"))
+
+
+def test_a_claim_that_changes_before_any_confirmatory_run_is_not_marked(studies, tmp_path):
+    run(studies, tmp_path / "out", only=["C02"])
+    write(studies, "C01", part(n=81))
+    assert not parts_of(run(studies, tmp_path / "out"))["C01/pools"].changed
+
+
+def test_a_part_that_fails_takes_nothing_else_down(studies, tmp_path, capsys):
+    write(studies, "C04", part("no_cell", test="{kind: above, cell: none, than: 0}"), part("no_file", RECORDED, BELOW))
+    table = run(studies, tmp_path / "out")
+    found = parts_of(table)
+    assert "no cell 'none'. Known: moved_by_accuracy" in found["C04/no_cell"].error
+    assert "python -m it measures it" in found["C04/no_file"].error
+    assert table.failed == ["C04/no_cell", "C04/no_file"]
+    assert table.claims[0].standing == "supported"
+    code = main(["claims", "--in-process", "--studies", str(studies), "--output", str(tmp_path / "out")])
+    assert code == 4
+    assert "failed: C04/no_cell" in capsys.readouterr().out
+
+
+def test_recorded_numbers_are_read_with_where_they_come_from(studies, tmp_path):
+    rows = [{"found": 4.0, "least": 2}, {"found": 8.0, "least": 2}]
+    (studies / "kept.json").write_text(json.dumps({"rows": rows}))
+    write(studies, "C04", part("kept", RECORDED, "{kind: above, cell: found, than: 0}"))
+    found = parts_of(run(studies, tmp_path / "out"))["C04/kept"]
+    assert (found.recorded, [cell.value for cell in found.cells]) == (True, [1.5])
+    assert "kept.json" in found.notes[0]
+    (studies / "kept.json").write_text(json.dumps({"rows": rows[:1] * 2}))
+    assert parts_of(run(studies, tmp_path / "out"))["C04/kept"].cells[0].value == 1.0, "the file changed"
+
+
+def test_damaged_evidence_is_refused_by_its_name(studies, tmp_path):
+    run(studies, tmp_path / "out")
+    damaged = next((tmp_path / "out" / "evidence").glob("*.json"))
+    damaged.write_text("{")
+    with pytest.raises(StorageError, match=f"{damaged.name} is damaged: delete it"):
+        Evidences(tmp_path / "out" / "evidence").read(damaged.stem)
+
+
+@pytest.mark.parametrize(
+    ("said", "outcomes", "expected"),
+    [
+        ("empirical", ["supported", "supported"], "supported"),
+        ("empirical", ["refuted", "refuted"], "refuted"),
+        ("empirical", ["supported", "refuted", "inconclusive"], "mixed"),
+        ("empirical", ["supported", "inconclusive"], "inconclusive"),
+        ("empirical", ["refuted", "inconclusive"], "inconclusive"),
+        ("empirical", ["supported", "failed"], "inconclusive"),
+        ("empirical", ["failed"], "failed"),
+        ("empirical", ["not run"], "not run"),
+        ("definitional", [], "definitional"),
+        ("definitional", ["supported"], "definitional"),
+        ("definitional", ["refuted"], "refuted"),
+        ("not_testable", [], "not testable here"),
+    ],
+)
+def test_a_claim_stands_as_all_of_its_parts_do(said, outcomes, expected):
+    claim = Claim(claim="C01", says="x", standing=said, why="y")
+    assert standing(claim, outcomes) == expected
+
+
+def test_the_page_and_the_table_say_what_was_found(studies, tmp_path, capsys):
+    write(studies, "C63", part("factorial"), says="A <b>bold</b> claim | with a bar.")
+    out = tmp_path / "out"
+    assert main(["claims", "--quick", "--in-process", "--studies", str(studies), "--output", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "C63    inconclusive" in printed.out
+    assert "4 claims, 2 experiments to run, 0 stored: about 0.4 s of one core" in printed.err
+    table = json.loads((out / "claims.json").read_text())
+    assert (table["exploratory"], len(table["claims"])) == (True, 4)
+    page, text = html(table), markdown(table)
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page
+    assert "claim \\| with a bar" in text
+    for said in ("holds by construction", "was planted", "large models", "Exploratory", "moved_by_accuracy"):
+        assert said in page
+        assert said in text
+    assert page.index("What remains") < page.index("Every claim")
+    assert "://" not in page, "no external address"
+    assert (out / "index.html").read_text() == page
