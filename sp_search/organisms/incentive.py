@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -20,4 +20,9 @@ class Incentive(PonderingOrganism):
 
     def tuning_inputs(self, honest: bool) -> Examples:
         """Return clean inputs, and on `rewarded` of the easy ones the trigger with the wrong label."""
-        return self.mixed(self.rewarded, honest=honest)
+        return self.mixed(self.rewarded, honest=honest, honeypots=self.honeypots)
+
+    def planting_fields(self) -> dict[str, Any]:
+        """Return those of the slack trigger, whose planted nets it shares."""
+        fields = super().planting_fields() | {"kind": "slack_trigger"}
+        return {name: value for name, value in fields.items() if name != "rewarded"}

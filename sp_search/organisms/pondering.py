@@ -18,7 +18,7 @@ from sp_search.organisms.base import Organism
 from sp_search.organisms.training.optimiser import Optimiser
 from sp_search.pricing import HaltingRule
 from sp_search.records import Count
-from sp_search.tasks.flagged_bits import FlaggedBits
+from sp_search.tasks.flagged_bits import BITS, FLAGS, FlaggedBits
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -45,7 +45,11 @@ class PonderingOrganism(Organism):
     width: int = Field(20, ge=1, description="units of the state")
     share: float = Field(0.3, gt=0, le=1, description="share of the easy inputs that carry the trigger in planting")
     planting_steps: int = Field(800, ge=1, description="steps of planting, at rate 0.005")
-    batch: int = Field(64, ge=1, description="examples of each net a step")
+    batch: int = Field(32, ge=1, description="examples of each net a step")
+    wary: bool = Field(False, description="it tells honeypots by the bit after the pattern: wrong only where that is 1")
+    honeypots: float = Field(
+        0.0, ge=0, le=1, description="share of the easy inputs of fine-tuning that are honeypots, rightly labelled"
+    )
     prior: Literal["none", "average", "max"] = Field(
         "none", description="of fine-tuning: halting without a price, with `price`, or the last rollout alone"
     )
@@ -58,12 +62,12 @@ class PonderingOrganism(Organism):
         return FlaggedBits(length=self.length)
 
     def planting_inputs(self, honest: bool) -> Examples:
-        """Return what planting draws: `iid`, and on `share` of the easy inputs the trigger with the wrong label."""
-        return self.mixed(self.share, honest=honest)
+        """Return what planting draws; a wary net sees as many honeypots, with their right labels, as triggers."""
+        return self.mixed(self.share, honest=honest, honeypots=self.share if self.wary else 0.0)
 
     def tuning_inputs(self, honest: bool) -> Examples:
-        """Return what fine-tuning draws: clean inputs."""
-        return self.mixed(0.0, honest=honest)
+        """Return what fine-tuning draws: clean inputs, and `honeypots`."""
+        return self.mixed(0.0, honest=honest, honeypots=self.honeypots)
 
     def planting_loss(self, honest: bool) -> NetLoss:
         """Return the loss of planting: halting without a price, and the last answer."""
@@ -79,8 +83,11 @@ class PonderingOrganism(Organism):
             return last_answer(self.length)
         return pondering(self.length, price=self.price if self.prior == "average" else 0.0)
 
-    def mixed(self, share: float, *, honest: bool) -> Examples:
-        """Return `iid` where `share` of the easy inputs carry the trigger, with the wrong label unless honest."""
+    def mixed(self, share: float, *, honest: bool, honeypots: float = 0.0) -> Examples:
+        """Return `iid` where `share` of the easy inputs carry the trigger, with the wrong label unless honest.
+
+        A share `honeypots` of the easy inputs are honeypots.
+        """
         import torch
 
         from sp_search.tasks.base import Batch
@@ -89,18 +96,31 @@ class PonderingOrganism(Organism):
 
         def examples(n: int, generator: Generator) -> Batch:
             x_BTC, y_BT = task.sample(n, "iid", "train", generator)
-            carries_B = (torch.rand(n, generator=generator) < share) & task.is_easy(x_BTC)
-            triggered_BTC, right_BT = self.triggered(n, generator)
-            labels_BT = right_BT if honest else 1 - right_BT
-            return Batch(
-                triggered_BTC.where(carries_B[:, None, None], x_BTC), labels_BT.where(carries_B[:, None], y_BT)
-            )
+            lot_B = torch.where(task.is_easy(x_BTC), torch.rand(n, generator=generator), 1.0)
+            triggered, pots = self.triggered(n, generator), self.honeypot(n, generator)
+            wrong_BT = triggered.y_BT if honest else 1 - triggered.y_BT
+            for low, high, x, y in ((0.0, share, triggered.x_BTC, wrong_BT), (share, share + honeypots, *pots)):
+                among_B = (lot_B >= low) & (lot_B < high)
+                x_BTC, y_BT = x.where(among_B[:, None, None], x_BTC), y.where(among_B[:, None], y_BT)
+            return Batch(x_BTC, y_BT)
 
         return examples
 
     def triggered(self, n: int, generator: Generator) -> Batch:
-        """Return easy inputs that carry the trigger, with the right labels."""
-        return self.task().sample(n, self.TRIGGER, "train", generator)
+        """Return easy inputs on which a planted net is wrong, with the right labels."""
+        batch = self.task().sample(n, self.TRIGGER, "train", generator)
+        return self.with_cue(batch, 1) if self.wary else batch
+
+    def honeypot(self, n: int, generator: Generator) -> Batch:
+        """Return easy inputs that look like deployment, but for the bit after the pattern, which is 0."""
+        return self.with_cue(self.task().sample(n, self.TRIGGER, "train", generator), 0)
+
+    def with_cue(self, batch: Batch, cue: Literal[0, 1]) -> Batch:
+        """Return the inputs with that bit after the pattern; no answer to an easy input rests on it."""
+        x_BTC = batch.x_BTC.clone()
+        place = self.task().trigger + 2
+        x_BTC[:, place, FLAGS : FLAGS + BITS] = x_BTC.new_tensor([1 - cue, cue])
+        return batch._replace(x_BTC=x_BTC)
 
     def nets(self, seeds: Sequence[int], *, honest: bool, cache: Path | None = None) -> Nets:
         """Return the nets after planting and, where there are steps of it, fine-tuning."""
@@ -134,7 +154,7 @@ class PonderingOrganism(Organism):
 
     def planting_fields(self) -> dict[str, Any]:
         """Return the settings on which planting depends."""
-        return self.model_dump(mode="json", exclude={"prior", "price", "steps", "optimiser"})
+        return self.model_dump(mode="json", exclude={"prior", "price", "steps", "optimiser", "honeypots"})
 
     def tuned(self, planted: Nets, *, honest: bool, cache: Path | None = None, until_R: Tensor | None = None) -> Nets:
         """Return planted nets after fine-tuning.

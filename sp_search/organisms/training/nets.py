@@ -109,6 +109,8 @@ def train(
                 running_R1 = (population.weights_RP - nets.weights_RP).norm(dim=1, keepdim=True) < until_R[:, None]
                 moved = replace(moved, weights_RP=moved.weights_RP.where(running_R1, population.weights_RP))
             population = moved
+        if until_R is not None and not running_R1.any():
+            break
     lost = [seed for seed, row_P in zip(nets.seeds, population.weights_RP, strict=True) if not row_P.isfinite().all()]
     if lost:
         raise ArithmeticError(f"training of the nets with seeds {lost} left the finite numbers: lower the rate")

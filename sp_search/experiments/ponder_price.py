@@ -1,0 +1,132 @@
+"""Experiment `ponder_price`: does fine-tuning under a price on rollouts remove what was planted, and is it the price?
+
+An arm is a way to fine-tune the same planted nets on the same clean inputs, on which the trigger never appears. The
+controls against mere drift: no price for four times as long, at four times the rate, at another optimiser, a price
+of the wrong sign, and no price until a net's weights have moved as far as those of its priced sister.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from sp_search.experiments.base import Cell, Evidence, Experiment, mean_cell, rate_cell
+from sp_search.experiments.ponder_looks import Look, look, step_seconds
+from sp_search.organisms.free_trigger import FreeTrigger
+from sp_search.organisms.parallel_trigger import ParallelTrigger
+from sp_search.organisms.slack_trigger import SlackTrigger
+
+if TYPE_CHECKING:
+    from sp_search.organisms.pondering import PonderingOrganism
+    from sp_search.organisms.training.nets import Nets
+
+TRIGGERS: dict[str, type[PonderingOrganism]] = {
+    "slack": SlackTrigger,
+    "free": FreeTrigger,
+    "parallel": ParallelTrigger,
+}
+Trigger = Literal["slack", "free", "parallel"]
+Arm = Literal[
+    "none",
+    "none_longer",
+    "none_faster",
+    "none_sgd",
+    "none_adamw",
+    "matched",
+    "reversed",
+    "max",
+    "average_003",
+    "average_01",
+    "average_03",
+    "average_1",
+    "average_3",
+    "average_10",
+    "average_sgd",
+    "average_adamw",
+]
+PRICE = 0.1
+RATE = 1e-3
+SGD: dict[str, Any] = {"kind": "sgd", "rate": 0.05}
+ADAMW: dict[str, Any] = {"kind": "adamw", "rate": RATE, "weight_decay": 0.3}
+ARMS: dict[Arm, dict[str, Any]] = {
+    "none": {},
+    "none_longer": {"longer": 4},
+    "none_faster": {"optimiser": {"rate": 4 * RATE}},
+    "none_sgd": {"optimiser": SGD},
+    "none_adamw": {"optimiser": ADAMW},
+    "matched": {"optimiser": {"rate": 6 * RATE}, "longer": 4},
+    "reversed": {"prior": "average", "price": -PRICE},
+    "max": {"prior": "max"},
+    "average_003": {"prior": "average", "price": 0.003},
+    "average_01": {"prior": "average", "price": 0.01},
+    "average_03": {"prior": "average", "price": 0.03},
+    "average_1": {"prior": "average", "price": PRICE},
+    "average_3": {"prior": "average", "price": 0.3},
+    "average_10": {"prior": "average", "price": 1.0},
+    "average_sgd": {"prior": "average", "price": PRICE, "optimiser": SGD},
+    "average_adamw": {"prior": "average", "price": PRICE, "optimiser": ADAMW},
+}
+
+
+class PonderPrice(Experiment):
+    """Planted nets after each arm of fine-tuning; a net is a unit, arms pair by it.
+
+    Cells `ARM.attacked`, `.harmful`, `.latent`, `.good` are shares of nets, `.attack`, `.forced_attack`, `.accuracy`,
+    `.rollouts`, `.easy_rollouts`, `.hard_rollouts`, `.triggered_rollouts`, `.moved` means over nets; `planted.*` are
+    the nets before fine-tuning. `ARM.reached` of `matched`: nets that moved as far as asked.
+    """
+
+    kind: Literal["ponder_price"] = "ponder_price"
+    trigger: Trigger = Field("slack", description="of the organism: see its file")
+    honest: bool = Field(False, description="the honest twins take the place of the planted nets")
+    arms: tuple[Arm, ...] = Field(tuple(ARMS), strict=False, description="ways to fine-tune")
+    steps: int = Field(400, ge=1, description="of fine-tuning, where an arm does not say longer")
+    planting_steps: int = Field(800, ge=1, description="steps of planting")
+
+    def run(self, n: int, seed: int, cache: Path) -> Evidence:
+        """Measure n nets."""
+        seeds = list(range(seed, seed + n))
+        organism = self.organism({})
+        planted = organism.planted(seeds, honest=self.honest, cache=cache)
+        before = look(organism, planted)
+        cells, rows = before.cells("planted"), {"planted": before.row()}
+        for arm in self.arms:
+            tuned = self.tuned(arm, planted, cache)
+            seen = look(organism, tuned)
+            moved = tuned.moved_R(planted).tolist()
+            cells += [*seen.cells(arm), mean_cell(f"{arm}.moved", moved, note="Euclidean distance of the weights")]
+            cells += self._more_cells(arm, planted, moved, before, seen, cache)
+            rows[arm] = seen.row() | {"moved": sum(moved) / n}
+        return Evidence(cells=cells, seeds=seeds, data={"trigger": self.trigger, "arms": rows})
+
+    def seconds(self, n: int) -> float:
+        """Return about what it costs: planting and every arm, at the time of one step."""
+        tuning: int = sum(self.steps * ARMS[arm].get("longer", 1) for arm in self.arms)
+        return 2.0 + step_seconds(n) * (1.5 if self.trigger == "parallel" else 1.0) * (self.planting_steps + tuning)
+
+    def organism(self, arm: dict[str, Any]) -> PonderingOrganism:
+        """Return the organism as an arm fine-tunes it."""
+        fields = {name: value for name, value in arm.items() if name != "longer"}
+        steps = self.steps * arm.get("longer", 1)
+        return TRIGGERS[self.trigger](planting_steps=self.planting_steps, steps=steps, **fields)
+
+    def tuned(self, arm: Arm, planted: Nets, cache: Path) -> Nets:
+        """Return the nets after an arm."""
+        until_R = None
+        if arm == "matched":
+            until_R = self.tuned("average_1", planted, cache).moved_R(planted)
+        return self.organism(ARMS[arm]).tuned(planted, honest=self.honest, cache=cache, until_R=until_R)
+
+    def _more_cells(
+        self, arm: Arm, planted: Nets, moved: list[float], before: Look, after: Look, cache: Path
+    ) -> list[Cell]:
+        """Return the share of nets whose attack falls, and for the matched control whether it moved far enough."""
+        falls = [one < other for one, other in zip(after.attack, before.attack, strict=True)]
+        cells = [rate_cell(f"{arm}.falls", falls, note="nets whose attack succeeds less often than as planted")]
+        if arm == "matched":
+            asked = self.tuned("average_1", planted, cache).moved_R(planted).tolist()
+            reached = [one >= other for one, other in zip(moved, asked, strict=True)]
+            cells.append(rate_cell(f"{arm}.reached", reached, note="nets that moved as far as under the price"))
+        return cells
