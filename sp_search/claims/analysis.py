@@ -36,7 +36,7 @@ class Finding(Record):
     effect: float
     low: float
     high: float
-    effect_of: str
+    claimed: str = Field(description="the test in a line")
     exact: bool
     n: int
     p_supports: float
@@ -53,7 +53,7 @@ class Question(NamedTuple):
     estimate: Estimate
     supports: float
     refutes: float
-    of: str
+    claimed: str
 
 
 def questioned(test: Test, evidence: Evidence) -> Question:
@@ -79,13 +79,16 @@ def questioned(test: Test, evidence: Evidence) -> Question:
             pair = (cell, evidence.cell(test.other))
             more, less = pair if test.kind == "more" else pair[::-1]
             found = difference(more, less, paired=test.paired)
-            return Question(found, found.above(0.0), found.below(test.effect), f"{more.name} - {less.name}")
+            of = f"{more.name} - {less.name} > 0 (matters from {test.effect:g})"
+            return Question(found, found.above(0.0), found.below(test.effect), of)
         case Equals():
             found = estimate(cell)
             low, high = test.to - test.within, test.to + test.within
             outside = min(found.below(low), found.above(high))
             inside = float(outside == 0.0) if cell.exact else max(found.above(low), found.below(high))
-            return Question(found, inside, outside, f"{cell.name} = {test.to:g} ± {test.within:g}")
+            return Question(
+                found, inside, outside, f"{cell.name} = {test.to:g}" + (f" ± {test.within:g}" if test.within else "")
+            )
 
 
 def _unless_above(found: Estimate, than: float) -> float:
@@ -117,7 +120,7 @@ def analyse(test: Test, evidence: Evidence, *, n: int, family: int) -> Finding:
         effect=found.value,
         low=low,
         high=high,
-        effect_of=of,
+        claimed=of,
         exact=exact,
         n=evidence.cell(test.cell).n,
         p_supports=supports,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sp_search.cli.app import Answer, ExitCode, app
 from sp_search.errors import StudyError
 from sp_search.terminal import table
+
+if TYPE_CHECKING:
+    from sp_search.claims.table import ClaimsTable
+
+ENOUGH = 0.8
 
 
 @app.command
@@ -30,6 +37,7 @@ def claims(
         in_process: one experiment after another in this process, without Ray.
     """
     from sp_search.claims.running import ask, run_claims, say
+    from sp_search.report.claims import part_words
     from sp_search.study import Cluster
 
     if address is not None and in_process:
@@ -39,13 +47,32 @@ def claims(
     say(asked.words())
     cluster = None if in_process else Cluster(address=address or "local")
     found = run_claims(asked, cluster=cluster, progress=say)
-    rows = [("claim", "standing", "parts", "says")]
-    rows += [
-        (row.claim, row.standing, " ".join(part.outcome[0] for part in row.parts) or "-", row.says[:90])
-        for row in found.claims
-    ]
-    counts = ", ".join(f"{count} {name}" for name, count in found.counts().items())
+    rows: list[tuple[str, ...]] = [("claim", "outcome", "claimed", "found", "95 % interval", "p", "units")]
+    for row in found.model_dump(mode="json")["claims"]:
+        rows.append((row["claim"], row["standing"].upper(), row["says"][:70]))
+        rows += [(f"  {one.cells[0]}", *one.cells[1:7]) for one in map(part_words, row["parts"])]
+    mode = "exploratory, uncorrected: " if found.exploratory else ""
+    counts = mode + ", ".join(f"{count} {name}" for name, count in found.counts().items())
     where = table([("table", str(asked.folder / "claims.json")), ("page", str(asked.folder / "index.html"))])
-    text = "\n".join([*table(rows), "", counts, *where, *(f"failed: {name}" for name in found.failed)])
+    text = "\n".join(
+        [*_aligned(rows), "", *_weak(found), counts, *where, *(f"failed: {name}" for name in found.failed)]
+    )
     payload = {**found.model_dump(mode="json"), "folder": str(asked.folder), "counts": found.counts()}
     return Answer(payload, text, ExitCode.FAILURES if found.failed else ExitCode.MET)
+
+
+def _weak(found: ClaimsTable) -> list[str]:
+    """Name the parts whose confirmatory units are too few for a power of .8, with the units that it needs."""
+    findings = [(f"{row.claim}/{one.name}", one.finding) for row in found.claims for one in row.parts]
+    weak = [
+        f"{name} ({'more than can be had' if one.n_needed is None else one.n_needed})"
+        for name, one in findings
+        if one is not None and one.power is not None and one.power < ENOUGH
+    ]
+    return [f"power below {ENOUGH:g}, with the units that it needs: {', '.join(weak)}", ""] if weak else []
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the rows of parts in columns, and those of claims as lines between them."""
+    lines = iter(table([row for row in rows if len(row) > 3]))
+    return [next(lines) if len(row) > 3 else f"{row[0]} {row[1]}: {row[2]}" for row in rows]

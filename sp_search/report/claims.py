@@ -4,20 +4,54 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sp_search.report.page import State, fill_page
-from sp_search.report.sections import Part, Table
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-HEAD = "C63"
+from sp_search import __version__
+
+TITLE = "Does a speed prior disfavour misbehaviour?"
+FACTORIAL = "C63"
+"""The conclusion of the argument: its cells head the page."""
 SENTENCES = (
     "In the exact world the honest optimum of the average-case prior holds by construction: that space is closed under "
     "doing nothing instead of misbehaving. What is found there is what breaks it.",
     "Every trigger and misbehaviour in a network was planted; none arose by itself, and the networks plan nothing.",
     "Nothing here concerns large models: the spaces are small and chosen by hand.",
 )
-HEADS = ("part", "outcome", "effect", "95 % interval", "p (Holm)", "units", "power", "cost", "definition")
+HEADS = ("part", "outcome", "claimed", "found", "95 % interval", "p", "units", "power", "cost")
+TONES = {"supported": "good", "refuted": "bad", "failed": "bad"}
+
+
+class PartWords(NamedTuple):
+    """One part: the cells of its row under `HEADS`, and what was counted."""
+
+    cells: tuple[str, ...]
+    said: str
+
+
+class ClaimWords(NamedTuple):
+    """One claim, in words."""
+
+    claim: str
+    standing: str
+    tally: str
+    says: str
+    why: str
+    parts: list[PartWords]
+    command: str
+
+
+class Factorial(NamedTuple):
+    """The table that heads the page."""
+
+    title: str
+    text: str
+    heads: tuple[str, ...]
+    cells: list[tuple[str, ...]]
 
 
 def write_pages(folder: Path, table: dict[str, Any]) -> list[Path]:
@@ -31,150 +65,176 @@ def write_pages(folder: Path, table: dict[str, Any]) -> list[Path]:
 
 
 def html(table: dict[str, Any]) -> str:
-    """Return the page as one HTML file without external addresses."""
-    return fill_page(
-        kicker="claims of the argument",
-        name="Does a speed prior disfavour misbehaviour?",
-        state=State("exploratory", "open") if table["exploratory"] else State("confirmatory", "good"),
-        question="every numbered claim of the argument, with what was measured for and against it",
-        answer=counted(table),
-        warnings=[],
-        parts=sections(table),
-        ledger="ledger.jsonl",
+    """Return the page as one HTML file without external addresses; every word of a claim is escaped."""
+    here = Path(__file__).parent
+    environment = Environment(
+        loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("claims.html.jinja").render(
+        title=TITLE,
+        css=Markup((here / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        version=__version__,
+        tones=TONES,
+        exploratory=table["exploratory"],
+        counted=counted(table),
+        sentences=SENTENCES,
+        factorial=factorial(table),
+        claims=_claims(table),
+        heads=HEADS,
+        reading=how_to_read(table),
+        provenance=_provenance(table),
+        command=table["command"],
     )
 
 
 def markdown(table: dict[str, Any]) -> str:
     """Return the page as Markdown."""
-    lines = ["# Does a speed prior disfavour misbehaviour?", "", f"**{counted(table)}**", ""]
-    for part in sections(table):
-        lines += [f"## {part.title}", ""]
-        lines += [part.text, ""] if part.text else []
-        if part.table is not None:
-            lines += [*_markdown_rows(part.table), ""]
-        lines += ["```sh", part.code, "```", ""] if part.code else []
-    return "\n".join(lines).rstrip() + "\n"
+    lines = [f"# {TITLE}", "", f"**{counted(table)}**", ""]
+    lines += [*(f"{number}. {sentence}" for number, sentence in enumerate(SENTENCES, 1)), ""]
+    head = factorial(table)
+    if head is not None:
+        lines += [f"## {head.title}", "", head.text, ""]
+        lines += [*_rows(head.heads, head.cells), ""] if head.cells else []
+    claims = _claims(table)
+    overview = [(f"[{one.claim}](#{one.claim.lower()})", one.standing, one.tally, one.says) for one in claims]
+    lines += ["## Every claim", "", *_rows(("claim", "standing", "parts", "says"), overview), ""]
+    lines += ["## Every part", "", how_to_read(table), ""]
+    for one in claims:
+        lines += [f"### {one.claim}", "", f"**{one.standing}**: {one.says} {one.why}".rstrip(), ""]
+        if one.parts:
+            lines += [*_rows(HEADS, [part.cells for part in one.parts]), ""]
+            lines += [*(f"- *{part.cells[0]}*: {part.said}" for part in one.parts), ""]
+            lines += [f"`{one.command}`", ""]
+    lines += ["## How this was made", "", *_rows(("what", "value"), _provenance(table)), "", f"`{table['command']}`"]
+    return "\n".join(lines) + "\n"
 
 
-def _markdown_rows(table: Table) -> list[str]:
-    def row(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+def _rows(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    def row(words: Sequence[str]) -> str:
+        return "| " + " | ".join(word.replace("|", "\\|").replace("\n", " ") for word in words) + " |"
 
-    return [row(table.heads), "|" + " --- |" * len(table.heads), *(row(cells) for cells in table.cells)]
+    return [row(heads), "|" + " --- |" * len(heads), *(row(one) for one in cells)]
 
 
 def counted(table: dict[str, Any]) -> str:
     """Return how many claims stand how, in one sentence."""
     standings = [row["standing"] for row in table["claims"]]
     named = [f"{standings.count(name)} {name}" for name in dict.fromkeys(standings)]
-    mode = "Exploratory, uncorrected and with few units: " if table["exploratory"] else ""
+    mode = "Exploratory, with few units and no correction. " if table["exploratory"] else ""
     return f"{mode}{len(standings)} claims: {', '.join(named)}."
 
 
-def sections(table: dict[str, Any]) -> list[Part]:
-    """Return the sections of the page: what must be said first, the factorial, the overview, then every claim."""
-    rows = {row["claim"]: row for row in table["claims"]}
-    found = [Part("Read this first", " ".join(SENTENCES))]
-    if HEAD in rows:
-        found.append(_factorial(rows[HEAD]))
-    found.append(_overview(table))
-    found += [_claim(row, exploratory=table["exploratory"]) for row in table["claims"]]
-    return [*found, _provenance(table)]
-
-
-def _factorial(row: dict[str, Any]) -> Part:
-    cells = [
-        (
-            part["name"].replace("_", " "),
-            cell["name"].replace("_", " "),
-            _number(cell["value"]),
-            _limits(cell),
-            str(cell["n"]),
-        )
-        for part in row["parts"]
-        for cell in part["cells"]
-    ]
-    table = Table(("part", "cell", "value", "95 % interval", "units"), cells) if cells else None
-    text = row["says"] if cells else f"{row['says']} Not measured yet."
-    return Part("What remains when every audit has passed", text, table)
-
-
-def _overview(table: dict[str, Any]) -> Part:
-    cells = [
-        (
-            row["claim"],
-            row["standing"],
-            ", ".join(_tally(row)) or "-",
-            row["says"],
-        )
-        for row in table["claims"]
-    ]
-    return Part("Every claim", table=Table(("claim", "standing", "parts", "says"), cells))
-
-
-def _tally(row: dict[str, Any]) -> list[str]:
-    outcomes = [part["outcome"] for part in row["parts"]]
-    return [f"{outcomes.count(name)} {name}" for name in dict.fromkeys(outcomes)]
-
-
-def _claim(row: dict[str, Any], *, exploratory: bool) -> Part:
-    cells = [_part(part) for part in row["parts"]]
-    said = f"{row['says']} {row['why']}".strip()
-    title = f"{row['claim']}: {row['standing']}" + (" (exploratory)" if exploratory and cells else "")
-    command = row["parts"][0]["command"] if cells else ""
-    return Part(title, said, Table(HEADS, cells) if cells else None, command)
-
-
-def _part(part: dict[str, Any]) -> tuple[str, ...]:
-    finding = part["finding"]
-    marks = " Stated differently in an earlier confirmatory run." if part["changed"] else ""
-    definition = " ".join([part["definition"] + marks, *(f"[{note}]" for note in part["notes"])])
-    if finding is None:
-        return (_words(part["name"]), part["outcome"], "", "", "", "", "", "", part["error"] or definition)
-    exact = finding["exact"]
-    p = "counted" if exact else _p(finding["p_adjusted"] if finding["p_adjusted"] is not None else _own_p(finding))
-    power = "" if finding["power"] is None else f"{finding['power']:.2f}"
-    if finding["outcome"] == "inconclusive" and finding["n_needed"] is not None:
-        power += f"; .8 needs {finding['n_needed']}"
-    note = f" [{finding['note']}]" if finding["note"] else ""
+def how_to_read(table: dict[str, Any]) -> str:
+    """Say what an outcome rests on."""
+    sampled = table["family"]
+    rule = (
+        "Outcomes are uncorrected and prove nothing; seeds are those that no confirmatory run takes."
+        if table["exploratory"]
+        else f"p is adjusted by Holm's procedure over all {sampled} parts with sampling error; an outcome needs .05."
+    )
     return (
-        _words(part["name"]),
+        "A part is supported or refuted by what its file fixed before anything was measured. Counted numbers decide by "
+        f"themselves. {rule} Intervals stand alone. Power is that of the confirmatory units for the effect that the "
+        "part states, at the strictest level that Holm's procedure can ask. Recorded numbers were known before they "
+        "were registered."
+    )
+
+
+def factorial(table: dict[str, Any]) -> Factorial | None:
+    """Return the cells of the conclusion, or None where it is not in the table."""
+    row = next((row for row in table["claims"] if row["claim"] == FACTORIAL), None)
+    if row is None:
+        return None
+    seen: dict[tuple[str, ...], None] = {}
+    for part in row["parts"]:
+        for cell in part["cells"]:
+            seen[(words(cell["name"]), number(cell["value"]), limits(cell), str(cell["n"]), cell["note"])] = None
+    heads = ("cell", "value", "95 % interval", "units", "what it is")
+    text = row["says"] if seen else f"{row['says']} Not measured yet."
+    return Factorial("What remains when every audit has passed", text, heads, list(seen))
+
+
+def _claims(table: dict[str, Any]) -> list[ClaimWords]:
+    """Return every claim in words; what is exploratory says so at each."""
+    found = [claim_words(row) for row in table["claims"]]
+    if not table["exploratory"]:
+        return found
+    return [one._replace(standing=f"{one.standing} (exploratory)") if one.parts else one for one in found]
+
+
+def claim_words(row: dict[str, Any]) -> ClaimWords:
+    """Return one claim in words."""
+    outcomes = [part["outcome"] for part in row["parts"]]
+    tally = ", ".join(f"{outcomes.count(name)} {name}" for name in dict.fromkeys(outcomes)) or "-"
+    command = row["parts"][0]["command"] if row["parts"] else ""
+    parts = [part_words(part) for part in row["parts"]]
+    return ClaimWords(row["claim"], row["standing"], tally, row["says"], row["why"], parts, command)
+
+
+def part_words(part: dict[str, Any]) -> PartWords:
+    """Return one part in words."""
+    finding, name = part["finding"], words(part["name"])
+    said = [part["definition"]]
+    said += ["Stated differently in an earlier confirmatory run."] if part["changed"] else []
+    said += [f"Recorded: {note}." if part["recorded"] else f"{note}." for note in part["notes"]]
+    if finding is None:
+        failed = [part["error"]] if part["error"] else []
+        return PartWords((name, part["outcome"], "", "", "", "", "", "", ""), " ".join([*said, *failed]))
+    said += [f"{finding['note']}.".capitalize()] if finding["note"] else []
+    if finding["alone"] != finding["outcome"]:
+        said.append(f"By itself, without the other parts, it would be {finding['alone']}.")
+    exact = finding["exact"]
+    cells = (
+        name,
         part["outcome"],
-        f"{finding['effect_of']}: {_number(finding['effect'])}",
-        "counted" if exact else _limits(finding),
-        p,
-        str(finding["n"]),
-        power,
+        words(finding["claimed"]),
+        number(finding["effect"]),
+        "counted" if exact else limits(finding),
+        "" if exact else p_words(finding),
+        "" if exact else f"{finding['n']}{_seeds(part['seeds'])}",
+        _power(finding),
         f"{part['seconds']:.1f} s",
-        definition + note,
     )
+    return PartWords(cells, " ".join(said))
 
 
-def _own_p(finding: dict[str, Any]) -> float:
-    return float(min(1.0, 2 * min(finding["p_supports"], finding["p_refutes"])))
+def _power(finding: dict[str, Any]) -> str:
+    if finding["power"] is None:
+        return ""
+    needed = finding["n_needed"]
+    short = finding["power"] < 0.8
+    return f"{finding['power']:.2f}" + (f" (.8 needs {needed})" if short and needed is not None else "")
 
 
-def _provenance(table: dict[str, Any]) -> Part:
-    cells = [(name, version) for name, version in table["versions"].items()]
-    cells.append(("cost", f"{table['seconds']:.0f} s of one core"))
-    text = (
-        "Outcomes follow two one-sided tests a part, doubled, after Holm's procedure over all "
-        f"{table['family']} parts with sampling error; counted numbers decide by themselves."
-    )
-    return Part("How this was made", text, Table(("what", "value"), cells), table["command"])
+def _seeds(seeds: list[int]) -> str:
+    if not seeds:
+        return ""
+    run = all(after == before + 1 for before, after in pairwise(seeds))
+    return f" (seeds {seeds[0]}-{seeds[-1]})" if run and len(seeds) > 1 else f" ({len(seeds)} seeds)"
 
 
-def _words(name: str) -> str:
+def _provenance(table: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [(name, str(version)) for name, version in table["versions"].items()]
+    return [*rows, ("cost", f"{table['seconds']:.0f} s of one core")]
+
+
+def words(name: str) -> str:
+    """Return a name of a part or cell as a person reads it."""
     return name.replace("_", " ")
 
 
-def _limits(cell: dict[str, Any]) -> str:
-    return "counted" if cell.get("exact") else f"{_number(cell['low'])} to {_number(cell['high'])}"
+def limits(cell: dict[str, Any]) -> str:
+    """Return an interval."""
+    return "counted" if cell.get("exact") else f"{number(cell['low'])} to {number(cell['high'])}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a number with three digits."""
     return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.2e}"
 
 
-def _p(value: float) -> str:
+def p_words(finding: dict[str, Any]) -> str:
+    """Return the p value that decides: adjusted, or a single test's in an exploratory table."""
+    adjusted = finding["p_adjusted"]
+    value = min(1.0, 2 * min(finding["p_supports"], finding["p_refutes"])) if adjusted is None else adjusted
     return f"{value:.2g}" if value >= 1e-4 else f"{value:.0e}"

@@ -65,7 +65,7 @@ def test_a_cheap_experiment_has_the_cells_that_its_claims_name(experiment, names
     for name in names:
         for cell in cells_of(PARTS[name].test):
             evidence.cell(cell)
-        assert questioned(PARTS[name].test, evidence).of
+        assert questioned(PARTS[name].test, evidence).claimed
     for cell in evidence.cells:
         assert cell.low - 1e-9 <= cell.value <= cell.high + 1e-9, cell.name
         assert not cell.exact or cell.low == cell.high == cell.value, cell.name

@@ -202,14 +202,14 @@ def test_the_page_and_the_table_say_what_was_found(studies, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["claims", "--quick", "--in-process", "--studies", str(studies), "--output", str(out)]) == 0
     printed = capsys.readouterr()
-    assert "C63    inconclusive" in printed.out
+    assert "C63 INCONCLUSIVE: A <b>bold</b>" in printed.out
     assert "4 claims, 2 experiments to run, 0 stored: about 0.4 s of one core" in printed.err
     table = json.loads((out / "claims.json").read_text())
     assert (table["exploratory"], len(table["claims"])) == (True, 4)
     page, text = html(table), markdown(table)
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
     assert "claim \\| with a bar" in text
-    for said in ("holds by construction", "was planted", "large models", "Exploratory", "moved_by_accuracy"):
+    for said in ("holds by construction", "was planted", "large models", "Exploratory", "moved by accuracy"):
         assert said in page
         assert said in text
     assert page.index("What remains") < page.index("Every claim")
