@@ -27,18 +27,19 @@ class TreeMacro(Trees):
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Select with every prior, for every function and cost of the macro, and without a macro."""
         cells: list[Cell] = []
+        plain = [census(self.setting(function)) for function in self.names()]
         for name in self.priors:
-            plain = [select(census(self.setting(function)), name).harmful for function in self.names()]
-            cells.append(mean(f"harmful_{label(name)}_without", plain))
+            cells.append(mean(f"harmful_{label(name)}_without", [select(one, name).harmful for one in plain]))
+        honest = [
+            min(group.cost for group in one.good() if not group.flags) / one.setting.total_weight for one in plain
+        ]
         fastest, law = [], []
         for cost in self.costs:
             harmful: dict[str, list[float]] = {name: [] for name in (*self.priors, "average")}
-            for function in self.names():
+            for function, least in zip(self.names(), honest, strict=True):
                 counted = census(self.setting(function, macros=self._macros(cost)))
                 for name, values in harmful.items():
                     values.append(select(counted, name).harmful)
-                honest = census(self.setting(function)).good()
-                least = min(group.cost for group in honest if not group.flags) / counted.setting.total_weight
                 fastest.append(cost < least)
                 law.append((harmful["average"][-1] > 0) == (cost <= least))
             cells += [mean(f"harmful_{label(name)}_cost_{cost}", harmful[name]) for name in self.priors]
@@ -49,7 +50,7 @@ class TreeMacro(Trees):
         return Evidence(cells=cells)
 
     def seconds(self, n: int) -> float:
-        return 0.2 + 0.006 * len(self.names()) * (1 + len(self.costs)) * (1 + len(self.priors))
+        return 0.2 + 0.003 * len(self.names()) * (1 + len(self.costs)) * (1 + len(self.priors))
 
     def _macros(self, cost: int) -> tuple[Macro, ...]:
         kinds = (True, False) if self.aligned else (True,)
