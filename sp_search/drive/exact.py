@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from sp_search.drive.simulated import SimulationResult, simulate
 from sp_search.exact.runner import Truth, program_of
 from sp_search.levels import Terms
-from sp_search.oracles.base import ProgramOracle
-from sp_search.records import Selection
+from sp_search.oracles.base import ProgramOracle, RunningOracle
+from sp_search.plugins import find
+from sp_search.records import LevelRunner, Selection
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.store import MemoryStore
 
@@ -77,6 +78,13 @@ def search_programs(
     program = None if result.selected is None else _selected(result.selected, result, store)
     truth = None if program is None else oracle.truth(program)
     return Found(program, truth, result.search_cost, result)
+
+
+def oracle_runner(oracle: dict[str, Any], device: str) -> LevelRunner:
+    """Return the runner of a world of programs, for an actor of another process; the device is not needed."""
+    part = find("oracles", oracle["kind"]).model_validate(oracle)
+    assert isinstance(part, RunningOracle)
+    return part.runner()
 
 
 def _selected(selection: Selection, result: SimulationResult, store: MemoryStore) -> Any:
