@@ -84,7 +84,7 @@ def jobs_of(claims: Sequence[Claim], folder: Path, *, quick: bool) -> list[Job]:
 
 def _key(asked: Experiment, placed: Experiment, n: int, seed: int) -> str:
     source = inspect.getsource(sys.modules[type(asked).__module__])
-    files = [hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for path in placed.reads()]
+    files = [hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else "" for path in placed.files()]
     return digest([asked.model_dump(mode="json"), hashlib.sha256(source.encode()).hexdigest(), files, n, seed])
 
 

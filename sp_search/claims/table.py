@@ -89,7 +89,8 @@ def findings_of(
                 errors[name] = answer.error
                 continue
             try:
-                found[name] = analyse(part.test, answer.evidence, n=part.n, family=family)
+                n = answer.evidence.cell(part.test.cell).n if part.experiment.recorded else part.n
+                found[name] = analyse(part.test, answer.evidence, n=n, family=family)
             except (KeyError, ValueError) as error:  # the part asks for what its evidence has not
                 errors[name] = str(error.args[0]) if error.args else repr(error)
     return (found if exploratory else corrected(found, family)), errors

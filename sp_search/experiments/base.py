@@ -90,7 +90,7 @@ class Experiment(Plugin):
         """Return the experiment with the paths that it reads taken from `folder`, where its claims lie."""
         return self
 
-    def reads(self) -> Sequence[Path]:
+    def files(self) -> Sequence[Path]:
         """Return the files that its evidence rests on: when one changes, stored evidence is not used again."""
         return ()
 

@@ -72,7 +72,7 @@ class Recorded(Experiment):
         """Return the experiment with its file taken from `folder`."""
         return self.model_copy(update={"file": str((folder / self.file).resolve())})
 
-    def reads(self) -> Sequence[Path]:
+    def files(self) -> Sequence[Path]:
         """Return the file."""
         return (Path(self.file),)
 
