@@ -46,7 +46,11 @@ def claims(
     asked = ask(studies, only=wanted, output=output, quick=quick)
     say(asked.words())
     cluster = None if in_process else Cluster(address=address or "local")
-    found = run_claims(asked, cluster=cluster, progress=say)
+    try:
+        found = run_claims(asked, cluster=cluster, progress=say)
+    except KeyboardInterrupt:
+        say(f"interrupted; the same command goes on: what {asked.folder} holds is not measured again")
+        raise
     rows: list[tuple[str, ...]] = [("claim", "outcome", "claimed", "found", "95 % interval", "p", "units")]
     for row in found.model_dump(mode="json")["claims"]:
         rows.append((row["claim"], row["standing"].upper(), row["says"][:70]))

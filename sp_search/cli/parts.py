@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
 from sp_search.cli.app import Answer, app
 from sp_search.errors import StudyError
 from sp_search.terminal import plain, table
@@ -31,7 +34,7 @@ def list_parts(family: str | None = None, /) -> Answer:
             summary = (part.__doc__ or "").strip().splitlines()[0]
             settings = {
                 key: {
-                    "default": None if info.is_required() else info.get_default(call_default_factory=True),
+                    "default": None if info.is_required() else _plain_default(info),
                     "description": info.description or "",
                 }
                 for key, info in part.model_fields.items()
@@ -42,6 +45,12 @@ def list_parts(family: str | None = None, /) -> Answer:
             rows = [(f"    {key}", plain(one["default"]), str(one["description"])) for key, one in settings.items()]
             lines += table(rows)
     return Answer(payload, "\n".join(lines))
+
+
+def _plain_default(info: FieldInfo) -> Any:
+    """Return a field's default as JSON values."""
+    value = info.get_default(call_default_factory=True)
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
 @app.command
