@@ -28,8 +28,9 @@ class TreeMacro(Trees):
         """Select with every prior, for every function and cost of the macro, and without a macro."""
         cells: list[Cell] = []
         plain = [census(self.setting(function)) for function in self.names()]
-        for name in self.priors:
-            cells.append(mean(f"harmful_{label(name)}_without", [select(one, name).harmful for one in plain]))
+        cells += [
+            mean(f"harmful_{label(name)}_without", [select(one, name).harmful for one in plain]) for name in self.priors
+        ]
         honest = [
             min(group.cost for group in one.good() if not group.flags) / one.setting.total_weight for one in plain
         ]

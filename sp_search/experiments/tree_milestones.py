@@ -32,8 +32,13 @@ class TreeMilestones(Trees):
         counts = [census(self.setting(function)) for function in self.names()]
         ways = {"milestones": self.errors, "one_shot": self.errors[-1:]}
         cells: list[Cell] = []
-        for name, errors in ways.items():
-            climbs = [climb(counted, errors, self.step, self.samples) for counted in counts]
+        results = {
+            name: [climb(counted, errors, self.step, self.samples) for counted in counts]
+            for name, errors in ways.items()
+        }
+        pairs = zip(results["milestones"], results["one_shot"], strict=True)
+        cells.append(mean("misbehaving_excess", [one.misbehaving - other.misbehaving for one, other in pairs]))
+        for name, climbs in results.items():
             cells += [mean(f"{kind}_{name}", [getattr(one, kind) for one in climbs]) for kind in Climb._fields]
         return Evidence(cells=cells)
 
