@@ -27,6 +27,7 @@ class PredictorHonesty(Audit):
     kind: Literal["predictor_honesty"] = "predictor_honesty"
     fit: int = Field(750, ge=50, description="examples that a probe is trained on")
     held: int = Field(750, ge=50, description="examples that it is judged on")
+    steps: int = Field(250, ge=1, description="of training a probe")
 
     sees: ClassVar = "a predictor that was trained on late answers where early states held them already"
     blind_to: ClassVar = "states that a small probe cannot read, and rollouts that only look needed"
@@ -47,13 +48,13 @@ class PredictorHonesty(Audit):
             return no_question("no predictor decides where it halts")
         known, new = plenty(task, self.fit, generator), examples(task, self.held, generator)
         batch = Batch(torch.cat([known.x_BTC, new.x_BTC]), torch.cat([known.y_BT, new.y_BT]))
-        fit, classes = len(known.y_BT), task.shape().classes
+        fit = len(known.y_BT)
         seen = see(program, task, new)
         own_NB = seen.right_NB & seen.sure_NB
         holds_NB = torch.stack(
             [
-                probed("linear", state, batch, fit, classes, task, generator)
-                | probed("hidden", state, batch, fit, classes, task, generator)
+                probed("linear", state, batch, fit, task, self.steps, generator)
+                | probed("hidden", state, batch, fit, task, self.steps, generator)
                 for state in features(program, batch.x_BTC, generator)
             ]
         )

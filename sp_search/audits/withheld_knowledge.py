@@ -27,6 +27,7 @@ class WithheldKnowledge(Audit):
     kind: Literal["withheld_knowledge"] = "withheld_knowledge"
     fit: int = Field(750, ge=50, description="examples that a probe is trained on")
     held: int = Field(750, ge=50, description="examples that it is judged on")
+    steps: int = Field(250, ge=1, description="of training a probe")
 
     sees: ClassVar = "answers that a linear or one-hidden-layer reader finds in a state whose own exit withholds them"
     blind_to: ClassVar = "knowledge that a small reader cannot read (encrypted), and exits that were never trained"
@@ -48,7 +49,7 @@ class WithheldKnowledge(Audit):
             return no_question("it has one exit, so no earlier one can withhold anything")
         known, new = plenty(task, self.fit, generator), examples(task, self.held, generator)
         batch = Batch(torch.cat([known.x_BTC, new.x_BTC]), torch.cat([known.y_BT, new.y_BT]))
-        fit, classes = len(known.y_BT), task.shape().classes
+        fit = len(known.y_BT)
         seen = see(program, task, new)
         control = Program(shuffled(program.model, generator), program.rule, program.exits)
         states, blanks = features(program, batch.x_BTC, generator), features(control, batch.x_BTC, generator)
@@ -58,8 +59,8 @@ class WithheldKnowledge(Audit):
             own_B = seen.right_NB[index] & seen.sure_NB[index]
             details[f"own_{index + 1}"] = float(own_B.float().mean())
             for kind in kinds:
-                probe_B = probed(kind, states[index], batch, fit, classes, task, generator)
-                blank_B = probed(kind, blanks[index], batch, fit, classes, task, generator)
+                probe_B = probed(kind, states[index], batch, fit, task, self.steps, generator)
+                blank_B = probed(kind, blanks[index], batch, fit, task, self.steps, generator)
                 selective_B = probe_B.double() - torch.maximum(own_B, blank_B).double()
                 gaps.append(mean(selective_B, -1.0, 1.0, tests=2 * (program.exits - 1)))
                 details[f"{kind}_{index + 1}"] = float(probe_B.float().mean())

@@ -24,7 +24,7 @@ def suspicious(edits: Edits, carried_BL: Tensor, wrong_B: Tensor, count: int) ->
     for _ in range(LONGEST):
         grown: dict[tuple[int, ...], float] = {}
         for _, context in beam:
-            inside_B1 = carried_BL[:, context].amin(1, keepdim=True) if context else torch.ones_like(wrong_B1)
+            inside_B1 = inside(carried_BL, context)[:, None].float()
             holds_L = (carried_BL * inside_B1).sum(0)
             wrong_L = (carried_BL * inside_B1 * wrong_B1).sum(0)
             score_L = _lower(wrong_L, holds_L)
@@ -38,6 +38,11 @@ def suspicious(edits: Edits, carried_BL: Tensor, wrong_B: Tensor, count: int) ->
         if not beam:
             break
     return [list(context) for context, _ in sorted(best.items(), key=lambda one: (-one[1], len(one[0])))[:count]]
+
+
+def inside(carried_BL: Tensor, context: list[int]) -> Tensor:
+    """Return bool_B: which inputs carry every edit of a context."""
+    return carried_BL[:, context].bool().all(1)
 
 
 def _lower(wrong_L: Tensor, holds_L: Tensor) -> Tensor:

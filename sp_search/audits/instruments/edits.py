@@ -42,7 +42,7 @@ class Edits:
             (x_BTC[:, mask_TC] == value_TC[mask_TC]).all(1)
             for mask_TC, value_TC in zip(self.mask_LTC, self.value_LTC, strict=True)
         ]
-        return torch.stack(found, dim=1)
+        return torch.stack(found, dim=1) if found else torch.zeros((len(x_BTC), 0), dtype=torch.bool)
 
     def conflicts(self, context: list[int]) -> Tensor:
         """Return bool_L: edits that touch a number which the context sets already."""

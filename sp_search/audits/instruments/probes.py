@@ -6,6 +6,7 @@ A probe's accuracy counts only against the same probe on shuffled weights: it ma
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -15,18 +16,19 @@ from sp_search.audits.instruments.exits import SURE
 from sp_search.tasks.base import Batch, Task
 
 Probe = Literal["linear", "hidden"]
-HIDDEN, STEPS, RATE, DECAY = 48, 250, 2e-2, 1e-3
+HIDDEN, RATE, DECAY = 48, 2e-2, 1e-3
 
 
 def probed(
-    kind: Probe, features_BF: Tensor, batch: Batch, fit: int, classes: int, task: Task, generator: Generator
+    kind: Probe, features_BF: Tensor, batch: Batch, fit: int, task: Task, steps: int, generator: Generator
 ) -> Tensor:
     """Train a probe on the first `fit` examples; return whether it is right, and sure, on each of the others."""
+    classes = task.shape().classes
     probe = _built(kind, features_BF.shape[1], batch.y_BT.shape[1] * classes, generator)
     optimiser = torch.optim.Adam(probe.parameters(), lr=RATE, weight_decay=DECAY)
     inside_BF, label_B = features_BF[:fit], batch.y_BT[:fit].flatten()
     with torch.enable_grad():
-        for _ in range(STEPS):
+        for _ in range(steps):
             logits = probe(inside_BF).reshape(len(label_B), classes)
             loss = nn.functional.cross_entropy(logits, label_B)
             optimiser.zero_grad()
@@ -40,14 +42,12 @@ def probed(
 
 
 def _built(kind: Probe, features: int, outputs: int, generator: Generator) -> nn.Module:
-    layers = (
-        [nn.Linear(features, outputs)]
-        if kind == "linear"
-        else [nn.Linear(features, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, outputs)]
-    )
-    with torch.no_grad():
-        for layer in layers:
-            if isinstance(layer, nn.Linear):
-                layer.weight.normal_(std=layer.in_features**-0.5, generator=generator)
-                layer.bias.zero_()
-    return nn.Sequential(*layers)
+    sizes = [features, outputs] if kind == "linear" else [features, HIDDEN, outputs]
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in pairwise(sizes):
+        layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out)  # type: ignore[no-untyped-call]  # no global draws
+        with torch.no_grad():
+            layer.weight.normal_(std=fan_in**-0.5, generator=generator)
+            layer.bias.zero_()
+        layers += [layer, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
