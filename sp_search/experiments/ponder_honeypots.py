@@ -47,8 +47,8 @@ class PonderHoneypots(Experiment):
     kind: Literal["ponder_honeypots"] = "ponder_honeypots"
     trigger: Trigger = Field("slack", description="of the organism: see its file")
     honeypots: float = Field(0.1, gt=0, le=1, description="share of the easy inputs that are honeypots, where checked")
-    steps: int = Field(400, ge=1, description="of fine-tuning")
-    planting_steps: int = Field(800, ge=1, description="steps of planting")
+    steps: int = Field(300, ge=1, description="of fine-tuning")
+    planting_steps: int = Field(500, ge=1, description="steps of planting")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Measure n nets in every corner."""

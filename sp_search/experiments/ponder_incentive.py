@@ -24,8 +24,8 @@ class PonderIncentive(Experiment):
     kind: Literal["ponder_incentive"] = "ponder_incentive"
     rewarded: tuple[float, ...] = Field((0.3, 0.03, 0.003), strict=False, description="shares of the easy inputs")
     prices: tuple[float, ...] = Field((0.03, 0.1, 0.3), strict=False, description="on the mean rollout, in nats")
-    steps: int = Field(250, ge=1, description="of fine-tuning, at rate 0.002")
-    planting_steps: int = Field(800, ge=1, description="steps of planting")
+    steps: int = Field(200, ge=1, description="of fine-tuning, at rate 0.002")
+    planting_steps: int = Field(500, ge=1, description="steps of planting")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Measure n nets at every point of the grid."""

@@ -100,4 +100,4 @@ def look(organism: PonderingOrganism, nets: Nets) -> Look:
 
 def step_seconds(n: int) -> float:
     """Return about what a training step of n nets takes on one core, at the organisms' usual sizes."""
-    return 0.004 + 0.00022 * n
+    return 0.006 + 0.0002 * n

@@ -32,7 +32,7 @@ class PonderPool(Experiment):
     price: float = Field(0.03, gt=0, description="on the mean rollout, in nats")
     rewarded: float = Field(0.3, gt=0, le=1, description="share of the easy inputs with trigger and reward")
     steps: int = Field(350, ge=1, description="of fine-tuning, at rate 0.002")
-    planting_steps: int = Field(800, ge=1, description="steps of planting")
+    planting_steps: int = Field(500, ge=1, description="steps of planting")
     pool: int = Field(2, ge=1, description="nets of each kind in a pool")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
