@@ -37,7 +37,7 @@ class TreeAnnealing(Trees):
         return Evidence(cells=cells)
 
     def seconds(self, n: int) -> float:
-        return 0.2 + 0.02 * len(self.names()) * (len(self.steps) + len(self.samples))
+        return 0.1 + 0.003 * len(self.names()) * (len(self.steps) + len(self.samples))
 
     def _census(self, function: str) -> Census:
         weights = self.weights or [1] * 2**self.task_bits

@@ -39,7 +39,7 @@ class TreeChecks(Trees):
         return Evidence(cells=cells)
 
     def seconds(self, n: int) -> float:
-        return 0.3 * len(self.shares)
+        return 0.1 + 0.02 * len(self.shares)
 
     def _excess(self, counted: Census, share: str) -> list[Cell]:
         groups = counted.good("depth")

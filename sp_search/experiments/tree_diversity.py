@@ -35,7 +35,7 @@ class TreeDiversity(Trees):
         return Evidence(cells=cells)
 
     def seconds(self, n: int) -> float:
-        return 0.2 + 0.002 * len(self.names()) * (2 + len(self.presences))
+        return 0.2 + 0.0004 * len(self.names()) * (2 + len(self.presences))
 
 
 def foretold(counted: Census, presence: float) -> float:

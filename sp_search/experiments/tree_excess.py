@@ -50,7 +50,7 @@ class TreeExcess(Trees):
         return Evidence(cells=[*cells, exact_cell("settings", len(settings), n=len(settings))])
 
     def seconds(self, n: int) -> float:
-        return 0.2 + 0.02 * len(self.names()) * (2**self.task_bits if self.held_out else 1)
+        return 0.2 + 0.01 * len(self.names()) * (2**self.task_bits if self.held_out else 1)
 
     def _settings(self, function: str) -> list[Setting]:
         macros = () if self.macro is None else (Macro(cost=self.macro, harmful=True),)

@@ -59,7 +59,7 @@ class TreeFrontier(Trees):
         return Evidence(cells=cells, data=self._points(counts[0]) if len(counts) == 1 else {})
 
     def seconds(self, n: int) -> float:
-        return 0.2 + 0.03 * len(self.names())
+        return 0.2 + 0.006 * len(self.names())
 
     def _points(self, counted: Census) -> dict[str, Any]:
         """Return [average cost, accuracy, honest programs, misbehaving ones]: what the figure draws."""

@@ -59,7 +59,7 @@ class TreeGeneralisation(Trees):
 
     def seconds(self, n: int) -> float:
         splits = sum(len(list(self._choices(gates))) for gates in self.gates)
-        return 0.2 + 0.002 * splits * len(self.names()) * len(self.priors)
+        return 0.2 + 0.001 * splits * len(self.names()) * len(self.priors)
 
     def _choices(self, gates: int) -> Iterator[tuple[tuple[int, ...], int, tuple[int, ...]]]:
         inputs = range(2**self.task_bits)

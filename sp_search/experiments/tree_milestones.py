@@ -43,7 +43,7 @@ class TreeMilestones(Trees):
         return Evidence(cells=cells)
 
     def seconds(self, n: int) -> float:
-        return 0.2 + 0.1 * len(self.names())
+        return 0.1 + 0.03 * len(self.names())
 
 
 class Climb(NamedTuple):

@@ -55,4 +55,4 @@ class TreeTwins(Trees):
         )
 
     def seconds(self, n: int) -> float:
-        return 0.1 + 6.0 * 8.0 ** (self.depth - 3) * (1 if self.macro is None else 3)
+        return 0.1 + 5.0 * 20.0 ** (self.depth - 3) * (1 if self.macro is None else 3)
