@@ -89,6 +89,11 @@ class TaxStudy(NamedTuple):
             | {"train": content["train"] | {"steps": round(steps * content["train"]["steps"])}}
         )
 
+    def searches_as(self, other: TaxStudy) -> bool:
+        """Whether another file asks for the same searches, be it for more of them."""
+        mine, theirs = (one.base.resolved() | {"trigger": one.tax.trigger} for one in (self, other))
+        return mine == theirs
+
     def dump_yaml(self) -> str:
         """Return the file with all defaults filled in."""
         return dump({**self.base.resolved(), "tax": self.tax.model_dump(mode="json")})

@@ -20,7 +20,7 @@ from sp_search.plan import plan_study
 from sp_search.records import derive_seed
 from sp_search.running import Driver, Result, begin
 from sp_search.study import Cluster, Study
-from sp_search.tax.file import TaxStudy
+from sp_search.tax.file import TaxStudy, load_tax
 from sp_search.tax.price import Found, Pair, price_of, still_falls
 
 TAX_NAME = "tax.json"
@@ -93,15 +93,15 @@ def build_tax(asked: TaxStudy, pairs: dict[str, list[Pair]]) -> dict[str, Any]:
 
 
 def _folder(asked: TaxStudy, output: Path | None) -> Path:
-    """Return the folder: a new one, or the one that holds the same study."""
-    written = asked.dump_yaml()
-    if output is not None and (output / "study.yaml").exists():
-        if (output / "study.yaml").read_text(encoding="utf-8") != written:
+    """Return the folder: a new one, or one of the same study, to which repeats and efforts may be added."""
+    begun = None if output is None else output / "study.yaml"
+    if begun is not None and begun.exists():
+        if not asked.searches_as(load_tax(begun)):
             raise StorageError(f"{output} holds another study: choose another --output")
-        return output
-    folder = new_folder(asked.base.name, output)
-    (folder / "study.yaml").write_text(written, encoding="utf-8")
-    return folder
+    else:
+        begun = new_folder(asked.base.name, output) / "study.yaml"
+    begun.write_text(asked.dump_yaml(), encoding="utf-8")
+    return begun.parent
 
 
 def _searched(side: Study, own: Path, folder: Path, driver: Driver, where: Cluster) -> Found:

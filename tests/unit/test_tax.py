@@ -1,6 +1,7 @@
 """What deceiving costs, from pairs of searches: ratios, intervals, searches that found nothing, and the tax file."""
 
 from math import log
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from sp_search.tax.file import Effort, load_tax
 from sp_search.tax.price import Found, Pair, median_rank, price_of, still_falls
 from sp_search.tax.run import build_tax
 
+SHIPPED = sorted((Path(__file__).parents[2] / "studies").glob("tax_*.yaml"))
 FILE = """
 name: small
 seed: 3
@@ -116,6 +118,11 @@ def test_the_file_that_is_written_down_is_the_same_study(read):
     assert again.tax == asked.tax
     assert again.dump_yaml() == asked.dump_yaml()
     assert again.deceiver(asked.tax.efforts[1], 3) == asked.deceiver(asked.tax.efforts[1], 3)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_a_shipped_tax_file_is_valid_and_says_its_name(file):
+    assert load_tax(file).base.name == file.stem
 
 
 def test_options_override_the_file(read):
