@@ -65,6 +65,7 @@ class RunningOracle(Protocol):
         ...
 
 
+@runtime_checkable
 class ProgramOracle(RunningOracle, Oracle, Protocol):
     """A world of programs of which all is known; the truth is for who asks afterwards, never for a search."""
 
