@@ -61,8 +61,10 @@ def programs(organism: Organism, seeds: Sequence[int], *, honest: bool, cache: P
     import torch
     from torch import Generator
 
+    from sp_search import assembly
     from sp_search.models.base import ModelSpec
     from sp_search.pricing import HaltingRule
+    from sp_search.priors.halting_predictor import HaltingPredictorPrior
     from sp_search.program import Program
     from sp_search.tasks.base import Shape
 
@@ -85,7 +87,12 @@ def programs(organism: Organism, seeds: Sequence[int], *, honest: bool, cache: P
         spec = find("models", card["model"]["kind"]).model_validate(card["model"])
         assert isinstance(spec, ModelSpec)
         exits = int(card["network"]["arguments"].get("exits", card["exits"]))
-        model = spec.build(Shape(**card["shape"]), exits, halting=card["halting"], generator=Generator())
+        shape = Shape(**card["shape"])
+        if "predictor" in card:
+            prior = HaltingPredictorPrior.model_validate(card["prior"])
+            model = assembly.build(spec, prior, shape, exits, Generator())
+        else:
+            model = spec.build(shape, exits, halting=card["halting"], generator=Generator())
         own = f"{row}."
         model.load_state_dict({n.removeprefix(own): part for n, part in tensors.items() if n.startswith(own)})
         kept.append(Program(model.eval().requires_grad_(False), HaltingRule(**card["rule"]), card["program_exits"]))

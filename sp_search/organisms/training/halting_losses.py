@@ -70,6 +70,34 @@ def offline_predictor(exits: int) -> NetLoss:
     return loss
 
 
+def online_predictor(exits: int, push: float) -> NetLoss:
+    """Return mean_n CE_n + the predictor's loss - push * E[predicted exit]: it trains beside a program that wants more.
+
+    With `push` 0 it is the prior `halting_predictor` in its mode online.
+    """
+
+    def loss(model: ProgramModel, x_BTC: Tensor, y_BT: Tensor) -> Tensor:
+        seen = unroll(model, x_BTC, exits=exits, halting=False, predicting=True)
+        assert seen.predict_BN is not None
+        program = torch.stack([entropy_BT(logits_BTV, y_BT).mean() for logits_BTV in seen.logits_NBTV]).mean()
+        labels_B = least_stable_exit(_right_NB(seen.logits_NBTV, y_BT))
+        mean_B = (seen.predict_BN.softmax(-1) * torch.arange(1.0, exits + 1)).sum(-1)
+        return program + functional.cross_entropy(seen.predict_BN, labels_B) - push * mean_B.mean()
+
+    return loss
+
+
+def silent_until_last(exits: int, weight: float) -> NetLoss:
+    """Return CE_N + weight * sum_{n<N} |logits_n|^2: right at the end, and at chance before (sandbagging)."""
+
+    def loss(model: ProgramModel, x_BTC: Tensor, y_BT: Tensor) -> Tensor:
+        logits_NBTV = unroll(model, x_BTC, exits=exits, halting=False).logits_NBTV
+        spoken = logits_NBTV[:-1].square().mean((1, 2, 3)).sum()
+        return entropy_BT(logits_NBTV[-1], y_BT).mean() + weight * spoken
+
+    return loss
+
+
 def offline_halting(exits: int) -> NetLoss:
     """Return the loss of a halting unit that says whether the answer is right from here on, on states that stay."""
 

@@ -137,11 +137,13 @@ def outcome(nets: Nets, batch: Batch, rule: HaltingRule | None = None) -> Outcom
     rule = rule or nets.rule
 
     def one(model: ProgramModel, x_BTC: Tensor) -> tuple[Tensor, Tensor]:
-        seen = unroll(model, x_BTC, exits=nets.exits, halting=rule.reads == "halt")
+        reads = rule.reads
+        seen = unroll(model, x_BTC, exits=nets.exits, halting=reads == "halt", predicting=reads == "prediction")
         if rule.kind == "last":
             exit_B = x_BTC.new_full((len(x_BTC),), nets.exits, dtype=torch.long)
         else:
-            scores_NB = halting.scores(rule, seen.logits_NBTV, seen.halt_NB)
+            said_BN = None if seen.predict_BN is None else halting.predicted(seen.predict_BN)
+            scores_NB = halting.scores(rule, seen.logits_NBTV, seen.halt_NB, said_BN)
             running_NB = scores_NB[:-1] < rule.level(seen.logits_NBTV.shape[-1])
             exit_B = running_NB.long().cumprod(0).sum(0) + 1
         taken_1BTV = (exit_B - 1)[None, :, None, None].expand(-1, -1, *seen.logits_NBTV.shape[2:])
