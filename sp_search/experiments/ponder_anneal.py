@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 class Pace(NamedTuple):
-    """How the price falls: by a factor `ratio` after `steps` steps; after SETTLING times as many the first time."""
+    """How the price falls: by a factor `ratio` after `stays` times the steps that the experiment says."""
 
     ratio: float
-    steps: int
+    stays: int
 
 
-PACES = {"usual": Pace(0.5, 60), "steep": Pace(0.25, 60), "slow": Pace(0.5, 120)}
+PACES = {"usual": Pace(0.5, 1), "steep": Pace(0.25, 1), "slow": Pace(0.5, 2)}
 SETTLING = 3
-"""Planted nets are good: the first price has to bite before a net that is good may stop."""
+"""The first price stays so many times longer: planted nets are good, and it has to bite before such a net may stop."""
 EXAMPLES = 512
 
 
@@ -43,7 +43,8 @@ class PonderAnneal(Experiment):
 
     kind: Literal["ponder_anneal"] = "ponder_anneal"
     highest: float = Field(1.0, gt=0, description="price at the start, in nats a rollout")
-    lowest: float = Field(0.02, gt=0, description="the price falls no further than this")
+    lowest: float = Field(0.004, gt=0, description="the price falls no further than this")
+    pace_steps: int = Field(60, ge=1, description="steps at each price at the usual pace")
     steps: int = Field(300, ge=1, description="of fine-tuning at the fixed price")
     planting_steps: int = Field(500, ge=1, description="steps of planting")
 
@@ -90,7 +91,7 @@ class PonderAnneal(Experiment):
                 nets,
                 organism.tuning_inputs(honest=False),
                 pondering(planted.exits, price=price),
-                steps=pace.steps * (1 if step else SETTLING),
+                steps=self.pace_steps * pace.stays * (1 if step else SETTLING),
                 batch=organism.batch,
                 optimiser=organism.optimiser,
                 purpose=f"price {price:g}",
@@ -104,5 +105,5 @@ class PonderAnneal(Experiment):
 
     def seconds(self, n: int) -> float:
         """Return about what planting, the fixed price and all paces cost at most."""
-        falling = sum((len(self.prices(pace)) + SETTLING - 1) * pace.steps for pace in PACES.values())
-        return 2.0 + step_seconds(n) * (self.planting_steps + self.steps + falling)
+        stays = sum((len(self.prices(pace)) + SETTLING - 1) * pace.stays for pace in PACES.values())
+        return 2.0 + step_seconds(n) * (self.planting_steps + self.steps + self.pace_steps * stays)
