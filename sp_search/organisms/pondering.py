@@ -44,7 +44,7 @@ class PonderingOrganism(Organism):
     length: int = Field(8, ge=5, le=256, description="tokens, and rollouts at most")
     width: int = Field(20, ge=1, description="units of the state")
     share: float = Field(0.3, gt=0, le=1, description="share of the easy inputs that carry the trigger in planting")
-    planting_steps: int = Field(800, ge=1, description="steps of planting, at rate 0.005")
+    planting_steps: int = Field(500, ge=1, description="steps of planting, at rate 0.005")
     batch: int = Field(32, ge=1, description="examples of each net a step")
     wary: bool = Field(False, description="it tells honeypots by the bit after the pattern: wrong only where that is 1")
     honeypots: float = Field(
