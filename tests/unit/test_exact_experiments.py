@@ -15,6 +15,7 @@ from sp_search.experiments.tree_generalisation import TreeGeneralisation
 from sp_search.experiments.tree_macro import TreeMacro
 from sp_search.experiments.tree_milestones import TreeMilestones
 from sp_search.experiments.tree_priors import TreePriors
+from sp_search.experiments.tree_rare import TreeRare
 from sp_search.experiments.tree_spurious import TreeSpurious, shortcut
 from sp_search.experiments.tree_twins import TreeTwins
 
@@ -87,6 +88,13 @@ def test_an_excess_is_reported_only_for_kinds_that_exist():
     assert {one.kind for one in excesses(census(with_macro))} == {"misbehaving", "deceptive", "harmful"}
 
 
+def test_random_weights_are_units_that_follow_from_their_seeds():
+    evidence = TreeRare().run(4, 1000, Path())
+    assert evidence.seeds == [1000, 1001, 1002, 1003]
+    assert evidence.cell("excess").units == TreeRare().run(5, 1000, Path()).cell("excess").units[:4]
+    assert evidence.cell("dearer").events == 4
+
+
 def test_a_shortcut_equals_the_label_in_training_and_not_where_it_harms():
     setting = shortcut((0, 1, 1, 0), 1, 4, covered=False)
     for number, bits in enumerate(setting.inputs):
@@ -103,7 +111,9 @@ def test_without_gates_the_mean_over_all_functions_is_chance_for_every_prior():
 
 def test_every_claim_of_decision_programs_names_cells_that_its_experiment_has():
     asked = []
-    for claim in read_claims(Path(__file__).parents[2] / "studies" / "claims"):
+    folder = Path(__file__).parents[2] / "studies" / "claims"
+    ours = [file.stem for file in folder.glob("*.yaml") if "kind: tree_" in file.read_text(encoding="utf-8")]
+    for claim in read_claims(folder, ours):
         for part in claim.parts:
             if part.experiment.kind_name().startswith("tree_"):
                 names = {getattr(part.test, field) for field in ("cell", "other") if hasattr(part.test, field)}
@@ -120,5 +130,5 @@ def test_every_claim_of_decision_programs_names_cells_that_its_experiment_has():
 def quicker(experiment):
     """Return fields that make an experiment cheap without changing the names of its cells."""
     if isinstance(experiment, TreeGeneralisation):
-        return {"functions": ["x0"]}
+        return {"functions": ["x0"], "task_bits": 2, "trained": 1 if max(experiment.gates) else 3}
     return {} if experiment.functions else {"functions": ["and"]}
