@@ -13,12 +13,14 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, ValidationError
 
 from sp_search.drive.cluster import Stragglers
+from sp_search.drive.exact import selected_program
 from sp_search.drive.simulated import SimulationResult, simulate
 from sp_search.errors import StudyError
 from sp_search.levels import Terms
-from sp_search.oracles.base import OraclePart, RunningOracle
+from sp_search.oracles.base import OraclePart, ProgramOracle, RunningOracle
 from sp_search.records import derive_seed
 from sp_search.settings_file import dotted, read_changes
+from sp_search.store import MemoryStore, Store
 from sp_search.strict import PartOf, Section
 from sp_search.study import Study
 from sp_search.terminal import plain, table
@@ -92,6 +94,7 @@ def simulated(study: Study, oracle: OraclePart, setting: Setting, *, crashes: bo
         "scheduler": study.scheduler.model_dump(mode="json"),
         "oracle": oracle.model_dump(mode="json"),
         "least": least,
+        "least_means": oracle.least_means(rate),
         "rate": rate,
         "price": truth.price,
         "members": len(study.population.members),
@@ -109,8 +112,9 @@ def _at(
     """Return every seed's search with that many workers, and what they have in common."""
     runs = []
     for index in range(setting.seeds):
-        result = _run(study, oracle, setting, workers, study.seed + index)
-        runs.append(_row(study.seed + index, result, oracle, truth))
+        store = MemoryStore()
+        result = _run(study, oracle, setting, workers, study.seed + index, store=store)
+        runs.append(_row(study.seed + index, result, oracle, truth) | _selected(result, oracle, store))
     found = [row["found"] / truth.least for row in runs if row["found"] is not None and truth.least is not None]
     at = {
         "workers": workers,
@@ -120,6 +124,7 @@ def _at(
         "lucky": None if truth.least is None else fmean(one < 1 - 1e-12 for one in found) if found else 0.0,
         "covered": None if truth.least is None else fmean(row["covered"] for row in runs),
         **{key: fmean(row[key] for row in runs) for key in ("cost", "trials", "time", "utilisation")},
+        **_true_of([row["truth"] for row in runs if "truth" in row]),
         "curve": _curve(runs, truth),
         "runs": runs,
     }
@@ -127,7 +132,13 @@ def _at(
 
 
 def _run(
-    study: Study, oracle: OraclePart, setting: Setting, workers: int, seed: int, crash_at: int | None = None
+    study: Study,
+    oracle: OraclePart,
+    setting: Setting,
+    workers: int,
+    seed: int,
+    crash_at: int | None = None,
+    store: Store | None = None,
 ) -> SimulationResult:
     terms = Terms(
         seed=seed,
@@ -147,6 +158,7 @@ def _run(
         terms=terms,
         confidence=study.selection.confidence,
         stragglers=Stragglers(share=setting.stragglers),
+        store=store,
     )
 
 
@@ -170,8 +182,22 @@ def _row(seed: int, result: SimulationResult, oracle: OraclePart, truth: Truth) 
     }
 
 
+def _selected(result: SimulationResult, oracle: OraclePart, store: MemoryStore) -> dict[str, Any]:
+    """Return what is true of the selected program, in a world of programs."""
+    if not isinstance(oracle, ProgramOracle):
+        return {}
+    program = selected_program(result, store)
+    return {"program": program, "truth": None if program is None else oracle.truth(program)._asdict()}
+
+
 def _at_most(low: float | None, high: float | None) -> bool:
     return low is None or high is None or low <= high * (1 + 1e-12)
+
+
+def _true_of(truths: list[dict[str, Any] | None]) -> dict[str, float]:
+    """Return the share of searches whose selected program misbehaves, deceives, harms; none outside such worlds."""
+    kinds = ("misbehaving", "deceptive", "harmful") if truths else ()
+    return {kind: fmean(one is not None and one[kind] for one in truths) for kind in kinds}
 
 
 def _curve(runs: list[dict[str, Any]], truth: Truth) -> list[tuple[float, float | None]]:
@@ -213,8 +239,7 @@ def lines_of(payload: dict[str, Any]) -> list[str]:
     members, lineages = _count(payload["members"], "member"), _count(payload["replicas"], "lineage")
     lines = [
         f"{payload['name']}: {payload['scheduler']['kind']} in the world of {oracle['kind']} ({settings})",
-        f"C* {least:g}, the least level at which {payload['rate']:.0%} of lineages pass; one lineage there costs "
-        f"{payload['price']:g}"
+        f"C* {least:g}, {payload['least_means']}; one lineage there costs {payload['price']:g}"
         if known
         else f"no level at which {payload['rate']:.0%} of lineages pass: there is no C*, and prices are the oracle's",
         f"{members} x {lineages}, {payload['lineages_to_fail']} fail a budget; "
@@ -225,6 +250,8 @@ def lines_of(payload: dict[str, Any]) -> list[str]:
         f"least cap found over {unit}, median over seeds, by what was spent:",
         *_curve_table(payload["workers"], unit),
     ]
+    if "misbehaving" in payload["workers"][0]:
+        lines += ["", *(_truth_words(at) for at in payload["workers"])]
     crashes = [(at["workers"], at["crashes"]) for at in payload["workers"] if "crashes" in at]
     if crashes:
         lines += ["", f"crashes, seed {payload['seeds'][0]}:", *(_crash_words(*one, unit) for one in crashes)]
@@ -268,6 +295,13 @@ def _curve_table(workers: list[dict[str, Any]], unit: str) -> list[str]:
         reached = [at["curve"][min(index, len(at["curve"]) - 1)][1] for at in workers]
         rows.append((f"{spent:g}", *("-" if cap is None else f"{cap:.3g}" for cap in reached)))
     return table([header, *rows])
+
+
+def _truth_words(at: dict[str, Any]) -> str:
+    return (
+        f"selected with {_count(at['workers'], 'worker')}: {at['misbehaving']:.0%} misbehave, {at['deceptive']:.0%} "
+        f"deceive, {at['harmful']:.0%} harm in deployment (the search was not told)"
+    )
 
 
 def _crash_words(workers: int, crashes: dict[str, Any], unit: str) -> str:

@@ -12,9 +12,9 @@ from sp_search.exact.runner import Truth, program_of
 from sp_search.levels import Terms
 from sp_search.oracles.base import ProgramOracle, RunningOracle
 from sp_search.plugins import find
-from sp_search.records import LevelRunner, Selection
+from sp_search.records import LevelRunner
 from sp_search.schedulers.base import BudgetScheduler
-from sp_search.store import MemoryStore
+from sp_search.store import MemoryStore, Store
 
 
 class Found(NamedTuple):
@@ -75,7 +75,7 @@ def search_programs(
         events=False,
         store=store,
     )
-    program = None if result.selected is None else _selected(result.selected, result, store)
+    program = selected_program(result, store)
     truth = None if program is None else oracle.truth(program)
     return Found(program, truth, result.search_cost, result)
 
@@ -87,9 +87,12 @@ def oracle_runner(oracle: dict[str, Any], device: str) -> LevelRunner:
     return part.runner()
 
 
-def _selected(selection: Selection, result: SimulationResult, store: MemoryStore) -> Any:
-    """Return the program that the selected lineage held at the end of its visit."""
-    cohort = result.levels[selection.visit].members[selection.member]
-    stored = store.newest(selection.member, selection.visit, cohort.lineages)
+def selected_program(result: SimulationResult, store: Store) -> Any:
+    """Return the program that the selected lineage held at the end of its visit, or None where nothing was good."""
+    chosen = result.selected
+    if chosen is None:
+        return None
+    cohort = result.levels[chosen.visit].members[chosen.member]
+    stored = store.newest(chosen.member, chosen.visit, cohort.lineages)
     assert stored is not None
-    return program_of(stored.state, selection.lineage)
+    return program_of(stored.state, chosen.lineage)

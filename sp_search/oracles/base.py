@@ -7,7 +7,7 @@ about a lineage follows from its seed, so an oracle asked twice answers alike. A
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from sp_search.exact.runner import Truth
 from sp_search.plugins import Plugin
@@ -69,7 +69,7 @@ class RunningOracle(Protocol):
 class ProgramOracle(RunningOracle, Oracle, Protocol):
     """A world of programs of which all is known; the truth is for who asks afterwards, never for a search."""
 
-    def under(self, kind: BudgetKind) -> ProgramOracle:
+    def under(self, kind: BudgetKind) -> Self:
         """Return the same world with caps of that kind."""
         ...
 
@@ -121,7 +121,7 @@ class OraclePart(Plugin):
         """Return the accuracy that a program has to be certified of: 1, where passing is a fact."""
         return 1.0
 
-    def under(self, kind: BudgetKind) -> OraclePart:
+    def under(self, kind: BudgetKind) -> Self:
         """Return the oracle whose caps are budgets of that kind: itself, where both are alike."""
         return self
 
@@ -143,6 +143,10 @@ class OraclePart(Plugin):
         In a world of configurations, where one is good or not: the least compute of a configuration that passes.
         """
         return next((level for level in self.levels if self.pass_rate(level) >= rate), None)
+
+    def least_means(self, rate: float = 0.5) -> str:
+        """Say in words what `least` is."""
+        return f"the least level at which {rate:.0%} of lineages pass"
 
 
 PART = OraclePart

@@ -10,7 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import cached_property
 from math import ceil
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -84,9 +84,9 @@ class DecisionPrograms(OraclePart):
         levels = [first + step * index for index in range(count)]
         return levels if not levels or levels[-1] > self.depth - 1e-9 else [*levels, float(self.depth)]
 
-    def under(self, kind: BudgetKind) -> DecisionPrograms:
+    def under(self, kind: BudgetKind) -> Self:
         """Return the same world with caps of that kind."""
-        return DecisionPrograms.model_validate(self.model_dump() | {"budget": kind})
+        return type(self).model_validate(self.model_dump() | {"budget": kind})
 
     def cost(self, budget: float) -> float:
         """Return the evaluations of a lineage that finds nothing; one that keeps the first find pays up to it."""

@@ -7,7 +7,7 @@ on from the program that it held. Levels are instructions executed, on average (
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -42,7 +42,7 @@ class RegisterMachine(OraclePart):
         """Return low, low + step, ... up to high."""
         return [self.low + self.step * index for index in range(int((self.high - self.low) / self.step + 1e-9) + 1)]
 
-    def under(self, kind: BudgetKind) -> RegisterMachine:
+    def under(self, kind: BudgetKind) -> Self:
         """Return the same world with caps of that kind."""
         return self.model_copy(update={"budget": kind})
 
@@ -63,6 +63,10 @@ class RegisterMachine(OraclePart):
         groups = good_programs(self.search.machine)
         needs = [one.total / INPUTS if self.budget == "mean" else float(one.largest) for one in groups]
         return next((level for level in self.levels if level >= min(needs)), None)
+
+    def least_means(self, rate: float = 0.5) -> str:
+        """Say in words what `least` is."""
+        return "the least level that holds a good program"
 
     def runner(self) -> ProgramRunner:
         """Return who searches its levels."""

@@ -59,6 +59,24 @@ def test_the_standard_of_a_good_level_is_the_studys(capsys):
     assert said["workers"][0]["covered"] is None
 
 
+def test_of_a_world_of_programs_it_says_what_is_true_of_those_that_were_selected(capsys):
+    asked = [
+        "simulate",
+        str(ROOT / "studies" / "annealing_mean.yaml"),
+        "--oracle",
+        "decision_programs",
+        "--workers",
+        "2",
+    ]
+    assert main([*asked, "--seeds", "4", "--json"]) == ExitCode.MET
+    (at,) = json.loads(capsys.readouterr().out)["workers"]
+    assert at["false"] == 0
+    assert at["misbehaving"] == sum(row["truth"]["misbehaving"] for row in at["runs"]) / 4
+    assert all(row["truth"]["average"] <= row["found"] * (1 + 1e-12) for row in at["runs"])
+    assert main([*asked, "--seeds", "4"]) == ExitCode.MET
+    assert f"selected with 2 workers: {at['misbehaving']:.0%} misbehave" in capsys.readouterr().out
+
+
 def test_an_accuracy_is_certified_as_the_study_asks():
     from sp_search.oracles.noisy import Noisy
 
