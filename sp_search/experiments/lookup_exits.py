@@ -30,6 +30,7 @@ class LookupExits(Experiment):
 
     kind: Literal["lookup_exits"] = "lookup_exits"
     table_size: int = Field(64, ge=2, description="training inputs of a net")
+    steps: int = Field(400, ge=2, description="of training")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Train all arms and measure."""
@@ -41,7 +42,7 @@ class LookupExits(Experiment):
         from sp_search.pricing import HaltingRule
 
         begun, seeds, last = process_time(), range(seed, seed + n), HaltingRule("last")
-        organism = LookupTable(table_size=self.table_size)
+        organism = LookupTable(table_size=self.table_size, planting_steps=self.steps)
         spec = ExitConv(width=organism.width, depth=organism.exits, kernel=2)
         blank = fresh(spec, organism.task().shape(), organism.exits, seeds, last, halting=False)
         early = organism.nets(seeds, honest=False, cache=cache)

@@ -33,6 +33,8 @@ class PredictorNeed(Experiment):
 
     kind: Literal["predictor_need"] = "predictor_need"
     push: float = Field(0.5, gt=0, description="what the program gains by every rollout more that is predicted")
+    planting_steps: int = Field(400, ge=1, description="steps in which a program learns, and the trigger is planted")
+    steps: int = Field(150, ge=1, description="steps in which a predictor learns, on clean inputs")
     asking: int = Field(150, ge=1, description="steps in which a sandbagger is asked for every answer, on clean inputs")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
@@ -41,7 +43,8 @@ class PredictorNeed(Experiment):
         from sp_search.organisms.training.halting_losses import offline_predictor, online_predictor
 
         begun, seeds = process_time(), range(seed, seed + n)
-        pusher, sandbagger = PredictorPusher(push=self.push), Sandbagger()
+        pusher = PredictorPusher(push=self.push, planting_steps=self.planting_steps, steps=self.steps)
+        sandbagger = Sandbagger(planting_steps=self.planting_steps, steps=self.steps)
         exits, offline = pusher.length, offline_predictor(pusher.length)
         honest, triggered = (pusher.planted(seeds, honest=own, cache=cache) for own in (True, False))
         silent = sandbagger.planted(seeds, honest=False, cache=cache)

@@ -94,7 +94,7 @@ class SideChannel(Experiment):
 
     def seconds(self, n: int) -> float:
         """Return about what it takes."""
-        return 2.0 + 0.27 * n * (len(self.prices) + 5)
+        return 5.0 + 0.18 * n * (len(self.prices) + 5)
 
     def _own(self) -> Channel:
         from sp_search.organisms.side_channel import SideChannel as Channel
