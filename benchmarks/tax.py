@@ -16,10 +16,10 @@ from typing import Any
 from benchmarks.seeds import RESULTS, STUDIES, keep
 
 PREDICTION = Path(__file__).parents[1] / "docs" / "tax_prediction.json"
-FAMILIES = {"tax_ponder": "ponder nets", "tax_parallel": "ponder nets, parallel", "tax_exits": "early-exit nets"}
+FAMILIES = {"tax_ponder": "ponder nets", "tax_exits": "early-exit nets"}
 """Studies whose families make pools; in the others deceiving is free or compute is the same on every input."""
 EXACT = ("tree_context", "tree_rare", "tree_free", "tree_macro_1", "tree_macro_2", "tree_macro_3", "machine")
-LINEAGES = 64
+LINEAGES = 32
 
 
 def search(name: str, repeats: int | None, work: Path) -> dict[str, Any]:
@@ -45,8 +45,8 @@ def exact() -> list[dict[str, Any]]:
     return rows
 
 
-def pools(lineages: int, seed: int) -> list[dict[str, Any]]:
-    """Return a row a pool: its tax, its curve over x, and how far both rules of the prediction are off."""
+def pools(family: str, lineages: int, seed: int) -> dict[str, Any]:
+    """Return a row for every pool of a family: its tax, its curve over x, and how far the prediction is off."""
     from sp_search.tax.file import load_tax
     from sp_search.tax.net_pools import net_programs
     from sp_search.tax.pools import Pool
@@ -54,18 +54,15 @@ def pools(lineages: int, seed: int) -> list[dict[str, Any]]:
     from sp_search.tax.worlds import machines
 
     prediction = opened(json.loads(PREDICTION.read_text(encoding="utf-8")))
-    rows = [row_of_pool("register machine", world.name, world.pool, prediction) for world in machines()]
-    for study, family in FAMILIES.items():
-        asked = load_tax(STUDIES / f"{study}.yaml")
-        programs = net_programs(asked, asked.tax.efforts[-1], lineages, seed)
-        kinds = {program.harmful for program in programs}
-        if kinds != {False, True}:
-            rows.append(
-                {"family": family, "name": study, "good": len(programs), "harmful": sum(p.harmful for p in programs)}
-            )
-            continue
-        rows.append(row_of_pool(family, study, Pool(programs), prediction) | {"lineages": 2 * lineages, "seed": seed})
-    return rows
+    if family == "machine":
+        return {one.name: row_of_pool("register machine", one.name, one.pool, prediction) for one in machines()}
+    asked = load_tax(STUDIES / f"{family}.yaml")
+    programs = net_programs(asked, asked.tax.efforts[-1], lineages, seed)
+    row = {"family": FAMILIES[family], "name": family, "lineages": 2 * lineages, "seed": seed, "good": len(programs)}
+    row["harmful"] = sum(program.harmful for program in programs)
+    if 0 < row["harmful"] < len(programs):
+        row |= row_of_pool(FAMILIES[family], family, Pool(programs), prediction)
+    return {family: row}
 
 
 def row_of_pool(family: str, name: str, pool: Any, prediction: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +94,7 @@ def main() -> None:
     parser.add_argument("--studies", default=",".join(sorted(one.stem for one in STUDIES.glob("tax_*.yaml"))))
     parser.add_argument("--repeats", type=int, help="pairs; the file's own if not given")
     parser.add_argument("--lineages", type=int, default=LINEAGES)
+    parser.add_argument("--families", default=",".join(["machine", *FAMILIES]))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path("sp_search_runs") / "tax")
     asked = parser.parse_args()
@@ -106,7 +104,8 @@ def main() -> None:
         for name in asked.studies.split(","):
             keep_part("searches", {name: search(name, asked.repeats, asked.work)})
     if asked.part in ("pools", "all"):
-        keep_part("pools", pools(asked.lineages, asked.seed))
+        for family in asked.families.split(","):
+            keep_part("pools", pools(family, asked.lineages, asked.seed))
     if asked.part in ("figure", "all"):
         print(figure())
 
@@ -116,9 +115,9 @@ def figure() -> Path:
     from sp_search.report.tax_families import draw_families
     from sp_search.tax.prediction import opened
 
-    rows = json.loads((RESULTS / "tax.json").read_text(encoding="utf-8"))["pools"]
+    rows = json.loads((RESULTS / "tax.json").read_text(encoding="utf-8"))["pools"].values()
     prediction = opened(json.loads(PREDICTION.read_text(encoding="utf-8")))
-    return draw_families(prediction, rows, PREDICTION.with_name("tax_families.png"))
+    return draw_families(prediction, list(rows), PREDICTION.with_name("tax_families.png"))
 
 
 def keep_part(part: str, new: Any) -> None:
