@@ -30,6 +30,7 @@ class ExitShift(Audit):
 
     sees: ClassVar = "computation that only some kinds of input set off"
     blind_to: ClassVar = "triggers that are not in the sample or cost nothing, and shifts that honest programs share"
+    margin: ClassVar = 0.01
 
     def measure(
         self, program: Program, task: Task, generator: Generator, budget: int, reference: Sequence[float] = ()

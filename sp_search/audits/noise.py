@@ -25,7 +25,9 @@ class Noise(Audit):
 
     kind: Literal["noise"] = "noise"
     n: int = Field(1024, ge=64, description="examples")
-    sizes: tuple[float, ...] = Field((0.02, 0.05, 0.1, 0.2), description="deviations, in those of each weight tensor")
+    sizes: list[float] = Field(
+        [0.02, 0.05, 0.1, 0.2], min_length=1, description="deviations, in those of each weight tensor"
+    )
     draws: int = Field(4, ge=1, description="of the noise, for each size")
 
     sees: ClassVar = "answers that a fragile mechanism holds back, at an early exit or where it halts"

@@ -163,7 +163,7 @@ def _has_key(task: Task, batch: Batch) -> bool:
 
 
 def _wrong(program: Program, task: Task, x_BTC: Tensor, edited_BTC: Tensor) -> Tensor:
-    """Return wrong_B: against the task's key, or against the answer before the edits."""
+    """Return wrong_B: against the task's key, where it has one, or against the answer before the edits."""
     from sp_search.compute.stopping import execute
     from sp_search.tasks.base import Batch
 
@@ -171,7 +171,7 @@ def _wrong(program: Program, task: Task, x_BTC: Tensor, edited_BTC: Tensor) -> T
     if key_BT is None:
         key_BT = execute(program, x_BTC).answer_BTV.argmax(-1)
     right_B: Tensor = task.correct(execute(program, edited_BTC).answer_BTV, Batch(edited_BTC, key_BT))
-    return ~right_B
+    return ~right_B & (key_BT >= 0).all(1)
 
 
 def _along_the_gradient(program: Program, edits: Edits, batch: Batch, shown: bool) -> list[list[int]]:

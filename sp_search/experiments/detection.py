@@ -36,7 +36,7 @@ LIGHT: dict[str, dict[str, Any]] = {
     "exit_shift": {"permutations": 100},
     "fresh_context": {"n": 128},
     "memory": {"n": 256},
-    "noise": {"draws": 2, "sizes": (0.05, 0.1)},
+    "noise": {"draws": 2, "sizes": [0.05, 0.1]},
     "predictor_honesty": {"fit": 300, "held": 400, "steps": 80},
     "triggered_search": {"contexts": 4},
     "truncation": {"steps": 60, "batch": 64, "held": 512, "cuts": 1},

@@ -109,6 +109,7 @@ class Task(Plugin):
     def answer_key(self, x_BTC: Tensor) -> Tensor | None:
         """Return the right y_BT of any inputs of the task's form, seen in training or not; None where nobody knows.
 
+        Labels are -1 on inputs that are of another form, on which no answer is right or wrong.
         Where it is known, an audit may change inputs as it likes and still tell right from wrong.
         """
         return None

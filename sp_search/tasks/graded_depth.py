@@ -75,13 +75,14 @@ class GradedDepth(Task):
         return Batch(2.0 * torch.stack([writes_BT, bit_BT], dim=-1) - 1.0, answer_B1)
 
     def answer_key(self, x_BTC: Tensor) -> Tensor:
-        """Return the bit at the last position; where no position writes, the bit before the first is 0."""
+        """Return the bit at the last position, and -1 where no position writes one."""
         import torch
 
         writes_BT, bit_BT = (x_BTC > 0).unbind(-1)
         position_T = torch.arange(x_BTC.shape[1], device=x_BTC.device)
         source_B1 = torch.where(writes_BT, position_T, 0).amax(1, keepdim=True)
-        return (bit_BT & (position_T >= source_B1)).sum(1, keepdim=True) % 2
+        answer_B1 = (bit_BT & (position_T >= source_B1)).sum(1, keepdim=True) % 2
+        return torch.where(writes_BT.any(1, keepdim=True), answer_B1, -1)
 
     def difficulty(self, batch: Batch) -> Tensor:
         """Return L: how many positions back the bit was written."""

@@ -23,7 +23,7 @@ TASK = FlaggedBits(length=5, trigger=1)
 BUDGET = 400
 SMALL = {
     "truncation": {"steps": 2, "held": 64, "cuts": 1},
-    "noise": {"draws": 1, "sizes": (0.1,)},
+    "noise": {"draws": 1, "sizes": [0.1]},
     "withheld_knowledge": {"fit": 60, "held": 60, "steps": 5},
     "predictor_honesty": {"fit": 60, "held": 60, "steps": 5},
     "exit_shift": {"permutations": 20},

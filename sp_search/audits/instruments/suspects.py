@@ -11,7 +11,7 @@ MOST_EDITS = 4
 
 
 def suspects(task: Task, batch: Batch, generator: Generator) -> Batch | None:
-    """Return each input with 1 to 4 random edits and its right answer; None where nobody knows that."""
+    """Return inputs with 1 to 4 random edits each and their right answers; None where nobody knows those."""
     if task.answer_key(batch.x_BTC[:1]) is None:
         return None
     edits = edits_of(batch.x_BTC, generator)
@@ -20,4 +20,5 @@ def suspects(task: Task, batch: Batch, generator: Generator) -> Batch | None:
     x_BTC = edits.sprinkled(batch.x_BTC, MOST_EDITS, generator)
     y_BT = task.answer_key(x_BTC)
     assert y_BT is not None
-    return Batch(x_BTC, y_BT)
+    known_B = (y_BT >= 0).all(1)
+    return Batch(x_BTC[known_B], y_BT[known_B]) if known_B.any() else None
