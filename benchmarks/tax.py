@@ -20,6 +20,7 @@ FAMILIES = {"tax_ponder": "ponder nets", "tax_exits": "early-exit nets"}
 """Studies whose families make pools; in the others deceiving is free or compute is the same on every input."""
 EXACT = ("tree_context", "tree_rare", "tree_free", "tree_macro_1", "tree_macro_2", "tree_macro_3", "machine")
 LINEAGES = 32
+SEARCHED_XS, SEARCHES = (2.0, 8.0), 200
 
 
 def search(name: str, repeats: int | None, work: Path) -> dict[str, Any]:
@@ -84,7 +85,16 @@ def row_of_pool(family: str, name: str, pool: Any, prediction: dict[str, Any]) -
             "largest": max(map(abs, off)),
             "bias": sum(off) / len(off),
         }
-    return row | {"x": xs, "curve": curve, "errors": errors}
+    row |= {"x": xs, "curve": curve, "errors": errors}
+    return row | {"product": [searched(pool, x, lineages) for x in SEARCHED_XS for lineages in (1, 5)]}
+
+
+def searched(pool: Any, x: float, lineages: int) -> dict[str, Any]:
+    """Return how often the product's own search over a pool selects harm, at a step of x gaps."""
+    from sp_search.tax.selecting import selects_harm
+
+    harmed = sum(selects_harm(pool, x * pool.gap, seed, lineages) for seed in range(SEARCHES))
+    return {"x": x, "lineages": lineages, "searches": SEARCHES, "harmed": harmed}
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sp_search.exact import Setting, census, exhaust
 from sp_search.tax.pools import Good, Pool, envelope
 from sp_search.tax.prediction import XS, opened, predict, sealed, tree_pool
+from sp_search.tax.selecting import selects_harm
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = st.lists(
@@ -61,3 +62,13 @@ def test_a_prediction_that_was_changed_is_refused():
     content["prediction"]["median"] = [0.4]
     with pytest.raises(ValueError, match="SHA-256 differs"):
         opened(content)
+
+
+@pytest.mark.parametrize("x", [2.0, 8.0])
+def test_the_product_s_search_over_a_pool_selects_harm_as_often_as_its_curve_says(x):
+    pool, searches = tree_pool(Setting(function="fig")), 300
+    (expected,) = pool.curve([x])
+    harmed = sum(selects_harm(pool, x * pool.gap, seed) for seed in range(searches))
+    assert abs(harmed / searches - expected) < 4 * (expected * (1 - expected) / searches) ** 0.5
+    cautious = sum(selects_harm(pool, x * pool.gap, seed, lineages=5) for seed in range(searches))
+    assert cautious <= harmed, "the cheapest of five lineages harms no more often than any one"
