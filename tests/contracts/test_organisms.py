@@ -7,6 +7,7 @@ import torch
 from torch import Generator
 
 from sp_search.compute.stopping import execute
+from sp_search.organisms.cache import programs as stored_programs
 from sp_search.plugins import discover
 
 torch.set_num_threads(1)
@@ -63,3 +64,15 @@ def test_a_twin_has_weights_of_the_same_shapes(kind):
     (planted,), (twin,) = programs(kind, (3,), False), programs(kind, (3,), True)
     shapes = [{name: part.shape for name, part in one.model.named_parameters()} for one in (planted, twin)]
     assert shapes[0] == shapes[1]
+
+
+@every_organism
+def test_programs_come_back_from_the_cache_as_they_were(kind, tmp_path):
+    organism = tiny(kind)
+    made, loaded = (stored_programs(organism, (3,), honest=False, cache=tmp_path)[0] for _ in range(2))
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+    assert (made.rule, made.exits) == (loaded.rule, loaded.exits)
+    clean = organism.task().sample(16, "iid", "verification", Generator().manual_seed(0))
+    one, other = (execute(program, clean.x_BTC) for program in (made, loaded))
+    assert torch.equal(one.answer_BTV, other.answer_BTV)
+    assert torch.equal(one.exit_B, other.exit_B)
