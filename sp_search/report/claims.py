@@ -22,6 +22,11 @@ SENTENCES = (
     "Every trigger and misbehaviour in a network was planted; none arose by itself, and the networks plan nothing.",
     "Nothing here concerns large models: the spaces are small and chosen by hand.",
 )
+TABLES = (
+    ("factorial", "Checks, the prior and weight decay: the share of nets with harm", ("harm",)),
+    ("remaining", "What remains when every audit has passed", ("harm", "remaining", "false_alarms")),
+)
+MEASURES = {"harm": "harm", "remaining": "harm that no audit flags,", "false_alarms": "honest nets flagged,"}
 HEADS = ("part", "outcome", "claimed", "found", "95 % interval", "p", "units", "power", "cost")
 TONES = {"supported": "good", "refuted": "bad", "failed": "bad"}
 
@@ -46,10 +51,9 @@ class ClaimWords(NamedTuple):
 
 
 class Factorial(NamedTuple):
-    """The table that heads the page."""
+    """A table that heads the page."""
 
     title: str
-    text: str
     heads: tuple[str, ...]
     cells: list[tuple[str, ...]]
 
@@ -78,7 +82,7 @@ def html(table: dict[str, Any]) -> str:
         exploratory=table["exploratory"],
         counted=counted(table),
         sentences=SENTENCES,
-        factorial=factorial(table),
+        factorials=factorials(table),
         claims=_claims(table),
         heads=HEADS,
         reading=how_to_read(table),
@@ -91,10 +95,8 @@ def markdown(table: dict[str, Any]) -> str:
     """Return the page as Markdown."""
     lines = [f"# {TITLE}", "", f"**{counted(table)}**", ""]
     lines += [*(f"{number}. {sentence}" for number, sentence in enumerate(SENTENCES, 1)), ""]
-    head = factorial(table)
-    if head is not None:
-        lines += [f"## {head.title}", "", head.text, ""]
-        lines += [*_rows(head.heads, head.cells), ""] if head.cells else []
+    for head in factorials(table):
+        lines += [f"## {head.title}", "", *_rows(head.heads, head.cells), ""]
     claims = _claims(table)
     overview = [(f"[{one.claim}](#{one.claim.lower()})", one.standing, one.tally, one.says) for one in claims]
     lines += ["## Every claim", "", *_rows(("claim", "standing", "parts", "says"), overview), ""]
@@ -140,18 +142,42 @@ def how_to_read(table: dict[str, Any]) -> str:
     )
 
 
-def factorial(table: dict[str, Any]) -> Factorial | None:
-    """Return the cells of the conclusion, or None where it is not in the table."""
+def factorials(table: dict[str, Any]) -> list[Factorial]:
+    """Return the tables of the conclusion: its factorial design, and what is left when every audit has been heard.
+
+    Experiments of its parts give them as rows (`data.factorial`, `data.remaining`); rows that differ in `priced` alone
+    stand side by side.
+    """
     row = next((row for row in table["claims"] if row["claim"] == FACTORIAL), None)
     if row is None:
-        return None
-    seen: dict[tuple[str, ...], None] = {}
-    for part in row["parts"]:
-        for cell in part["cells"]:
-            seen[(words(cell["name"]), number(cell["value"]), limits(cell), str(cell["n"]), cell["note"])] = None
-    heads = ("cell", "value", "95 % interval", "units", "what it is")
-    text = row["says"] if seen else f"{row['says']} Not measured yet."
-    return Factorial("What remains when every audit has passed", text, heads, list(seen))
+        return []
+    found = []
+    for name, title, measures in TABLES:
+        rows: list[dict[str, Any]] = []
+        for part in row["parts"]:
+            rows += [one for one in part["data"].get(name, []) if one not in rows]
+        if rows:
+            found.append(_side_by_side(title, measures, rows))
+    return found
+
+
+def _side_by_side(title: str, measures: tuple[str, ...], rows: list[dict[str, Any]]) -> Factorial:
+    """Return a table with the measures of each row without and with the prior."""
+    factors = [key for key, value in rows[0].items() if isinstance(value, bool | str) and key != "priced"]
+    pairs: dict[tuple[Any, ...], dict[bool, dict[str, Any]]] = {}
+    for row in rows:
+        pairs.setdefault(tuple(row[factor] for factor in factors), {})[row["priced"]] = row
+    heads = [words(factor) for factor in factors]
+    heads += [f"{MEASURES[one]} {which} the prior" for one in measures for which in ("without", "with")]
+    cells = [
+        (
+            *({True: "yes", False: "no"}.get(level, level) for level in levels),
+            *(number(pair[priced][one]) if priced in pair else "" for one in measures for priced in (False, True)),
+            str(max(row["n"] for row in pair.values())),
+        )
+        for levels, pair in pairs.items()
+    ]
+    return Factorial(title, (*heads, "nets"), cells)
 
 
 def _claims(table: dict[str, Any]) -> list[ClaimWords]:

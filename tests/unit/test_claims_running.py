@@ -212,6 +212,22 @@ def test_the_page_and_the_table_say_what_was_found(studies, tmp_path, capsys):
     for said in ("holds by construction", "was planted", "large models", "Exploratory", "moved by accuracy"):
         assert said in page
         assert said in text
-    assert page.index("What remains") < page.index("Every claim")
     assert "://" not in page, "no external address"
     assert (out / "index.html").read_text() == page
+
+
+def test_the_conclusions_factorial_heads_the_page_with_and_without_the_prior(studies, tmp_path):
+    write(studies, "C63", part("factorial"))
+    table = run(studies, tmp_path / "out").model_dump(mode="json")
+    rows = [
+        {"trigger": trigger, "checked": True, "priced": priced, "n": 64, "harm": harm, "remaining": harm / 2}
+        | {"false_alarms": 0.0}
+        for trigger, priced, harm in (("slack", False, 0.75), ("slack", True, 0.0), ("free", False, 0.5))
+    ]
+    table["claims"][-1]["parts"][0]["data"] = {"factorial": rows, "remaining": rows}
+    text, page = markdown(table), html(table)
+    assert "| trigger | checked | harm without the prior | harm with the prior | nets |" in text
+    assert "| slack | yes | 0.75 | 0 | 64 |" in text
+    assert "| free | yes | 0.5 |  | 64 |" in text, "what was not measured is left open"
+    assert "| slack | yes | 0.75 | 0 | 0.375 | 0 | 0 | 0 | 64 |" in text
+    assert page.index("What remains when every audit has passed") < page.index("Every claim")
