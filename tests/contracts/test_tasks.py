@@ -157,6 +157,15 @@ def test_unknown_names_are_answered_with_the_known_ones(kind):
 
 
 @every_distribution
+def test_a_key_gives_the_labels_of_every_input_that_is_rightly_labelled(kind, distribution):
+    task = TASKS[kind]
+    batch = sample(kind, distribution, "verification")
+    key_BT = task.answer_key(batch.x_BTC)
+    if key_BT is not None and (kind, distribution) != ("deceiving", "harm"):  # whose labels are wrong on purpose
+        assert torch.equal(key_BT, batch.y_BT)
+
+
+@every_distribution
 def test_no_examples_are_an_empty_batch(kind, distribution):
     batch = sample(kind, distribution, n=0)
     assert (len(batch.x_BTC), len(batch.y_BT)) == (0, 0)
