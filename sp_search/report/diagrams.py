@@ -180,7 +180,7 @@ def _search(axes: Axes, scatter: Scatter) -> None:
     axes.axvline(scatter.least, color=INK, lw=1)
     axes.set_ylim(len(scatter.visits) + 1, 0)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-    axes.set_xlim(0, max(cost for cost, *_ in (*scatter.honest, *scatter.misbehaving)) + 0.08)
+    axes.set_xlim(-0.06, max(cost for cost, *_ in (*scatter.honest, *scatter.misbehaving)) + 0.08)
     axes.set_ylabel("visit of\nthe search")
     axes.legend(loc="upper right")
 
