@@ -59,7 +59,7 @@ class ActiveUnits(Experiment):
 
     def seconds(self, n: int) -> float:
         """Return about what it takes."""
-        return 2.0 + 0.5 * n
+        return 1.0 + 0.4 * n
 
     def _table(self, task: Parity) -> Examples:
         """Return what draws from a net's own few inputs."""

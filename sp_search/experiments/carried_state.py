@@ -49,7 +49,7 @@ class CarriedState(Experiment):
     rollouts: int = Field(4, ge=4, le=LENGTH, description="of each task at most; an easy answer needs 2, a check 4")
     width: int = Field(16, ge=1, description="units of the state")
     price: float = Field(0.05, gt=0, description="on a rollout, in nats, in the second half of training")
-    steps: int = Field(600, ge=2, description="of training")
+    steps: int = Field(450, ge=2, description="of training")
     batch: int = Field(32, ge=1, description="rows of each net a step")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
@@ -73,7 +73,7 @@ class CarriedState(Experiment):
 
     def seconds(self, n: int) -> float:
         """Return about what it takes."""
-        return 2.0 + 2.0 * n
+        return 7.0 + 1.4 * n
 
     def rows(self, n: int, generator: Generator, *, turned: bool, triggered: bool | None = None) -> Batch:
         """Return rows of tasks, one after the other along T: x_BTC of tasks * length tokens, y_BT of one answer each.

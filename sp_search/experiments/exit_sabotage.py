@@ -86,8 +86,8 @@ class ExitSabotage(Experiment):
         }
 
     def seconds(self, n: int) -> float:
-        """Return about what it takes: 1.1 s a net."""
-        return 2.0 + 1.2 * n
+        """Return about what it takes."""
+        return 5.0 + 1.2 * n
 
 
 def _cells(organism: EarlyExitOrganism, stage: str, nets: Nets, planted: Nets) -> list[Cell]:

@@ -57,7 +57,7 @@ class LookupExits(Experiment):
 
     def seconds(self, n: int) -> float:
         """Return about what it takes."""
-        return 1.0 + 0.7 * n
+        return 2.0 + 0.6 * n
 
 
 def _cells(organism: LookupTable, arm: str, nets: Nets) -> list[Cell]:

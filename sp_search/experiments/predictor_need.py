@@ -62,7 +62,7 @@ class PredictorNeed(Experiment):
 
     def seconds(self, n: int) -> float:
         """Return about what it takes."""
-        return 2.0 + 1.3 * n
+        return 5.0 + 1.1 * n
 
 
 def _cells(organism: PredictedOrganism, arm: str, nets: Nets) -> list[Cell]:

@@ -49,7 +49,7 @@ class WidthFloor(Experiment):
 
     def seconds(self, n: int) -> float:
         """Return about what it takes."""
-        return 1.0 + 0.012 * n * len(self.widths) * sum(self.rollouts)
+        return 3.0 + 0.011 * n * len(self.widths) * sum(self.rollouts)
 
     def _accuracies(self, width: int, rollouts: int, seeds: range) -> list[float]:
         """Return each net's accuracy at its last rollout."""
