@@ -36,9 +36,11 @@ def plan(study: StudyFile, /, *, overrides: Overrides = None, seed: int | None =
 def _planned(asked: Study) -> Answer:
     """Return one study's plan."""
     from sp_search import api
+    from sp_search.levers import lever_warnings
     from sp_search.report.words import flops, level_words
 
     planned = api.plan(asked)
+    warnings = lever_warnings(asked.resolved())
     total = sum(row.training_flops or 0.0 for row in planned.rows)
     members = planned.population.proposals or len(planned.population.members)
     rows = [
@@ -68,6 +70,7 @@ def _planned(asked: Study) -> Answer:
         *table([header, *rows]),
         f"{len(space.caps)} levels x {members} members x {asked.population.replicas} lineages; "
         f"every level once costs {flops(total)} of training at most, and a search visits few of them",
+        *(f"beware: {warning}" for warning in warnings),
     ]
     payload = {
         "name": asked.name,
@@ -75,6 +78,7 @@ def _planned(asked: Study) -> Answer:
         "rows": [row._asdict() for row in planned.rows],
         "lineages_to_fail": asked.verdict.lineages_to_fail,
         "training_flops_at_most": total,
+        "lever_warnings": warnings,
     }
     return Answer(payload, "\n".join(text))
 

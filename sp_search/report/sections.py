@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from sp_search.levers import lever_warnings
 from sp_search.report.reading import Story
 from sp_search.report.words import (
     FAILURES,
@@ -61,8 +62,9 @@ def question(story: Story) -> str:
 
 def parts(story: Story) -> list[Part]:
     """Return the sections after the answer and the figures; a section without content is left out."""
-    found = [_milestones(story), _levels(story), _other_distributions(story), _audits(story), _failures(story)]
-    found += [_left_out(story), _costs(story), _diagnostics(story), _loading(story), _provenance(story)]
+    found = [_milestones(story), _levels(story), _other_distributions(story), _audits(story), _levers(story)]
+    found += [_failures(story), _left_out(story), _costs(story), _diagnostics(story)]
+    found += [_loading(story), _provenance(story)]
     return [part for part in found if part is not None]
 
 
@@ -141,6 +143,14 @@ def _audits(story: Story) -> Part | None:
     )
     heads = ("audit", "verdict", "statistic", "threshold", "why", "sees", "blind to")
     return Part("Audits", text, Table(heads, cells))
+
+
+def _levers(story: Story) -> Part | None:
+    """Say which ways of saving computation could have made misbehaving programs likelier, as far as was measured."""
+    warnings = lever_warnings(story.ledger.header["study"])
+    if not warnings:
+        return None
+    return Part("Levers", " ".join(f"{warning[0].upper()}{warning[1:]}." for warning in warnings))
 
 
 def _failures(story: Story) -> Part:

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "sp_search"
 ROWS = [
     {"records", "errors", "shares"},
     {"plugins"},
-    {"levels", "pricing", "strict", "units"},
+    {"levels", "levers", "pricing", "strict", "units"},
     {"cohorts"},
     {"visits"},
     {"yaml_strict", "program", "halting", "cutting"},
