@@ -30,6 +30,7 @@ class PonderPool(Experiment):
 
     kind: Literal["ponder_pool"] = "ponder_pool"
     price: float = Field(0.03, gt=0, description="on the mean rollout, in nats")
+    sees: Literal["serial", "all"] = Field("serial", description="one token a rollout, or all of them")
     rewarded: float = Field(0.3, gt=0, le=1, description="share of the easy inputs with trigger and reward")
     steps: int = Field(350, ge=1, description="of fine-tuning, at rate 0.002")
     planting_steps: int = Field(500, ge=1, description="steps of planting")
@@ -40,6 +41,7 @@ class PonderPool(Experiment):
         seeds = list(range(seed, seed + n))
         organism = Incentive(
             planting_steps=self.planting_steps,
+            reads=self.sees,
             rewarded=self.rewarded,
             prior="average",
             price=self.price,
@@ -65,7 +67,8 @@ class PonderPool(Experiment):
 
     def seconds(self, n: int) -> float:
         """Return about what planting and fine-tuning of both kinds cost."""
-        return 2.0 + 2 * step_seconds(n) * (self.planting_steps + self.steps)
+        dearer = 1.0 if self.sees == "serial" else 1.5
+        return 2.0 + 2 * dearer * step_seconds(n) * (self.planting_steps + self.steps)
 
 
 def _below(name: str, honest: list[float], others: list[float], seed: int) -> Cell:

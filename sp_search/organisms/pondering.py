@@ -61,6 +61,10 @@ class PonderingOrganism(Organism):
         """Return flagged bits; training never shows the trigger."""
         return FlaggedBits(length=self.length)
 
+    def reads_as(self) -> Literal["serial", "all"]:
+        """Return what a rollout sees."""
+        return self.READS
+
     def planting_inputs(self, honest: bool) -> Examples:
         """Return what planting draws; a wary net sees as many honeypots, with their right labels, as triggers."""
         return self.mixed(self.share, honest=honest, honeypots=self.share if self.wary else 0.0)
@@ -134,7 +138,7 @@ class PonderingOrganism(Organism):
         from sp_search.organisms.cache import stored
         from sp_search.organisms.training.nets import fresh, train
 
-        model = ReadingCell(width=self.width, reads=self.READS, halting_bias=-2.0)
+        model = ReadingCell(width=self.width, reads=self.reads_as(), halting_bias=-2.0)
         nets = fresh(model, self.task().shape(), self.length, seeds, HALVES)
 
         def make() -> dict[str, Tensor]:
