@@ -103,7 +103,8 @@ def measured(function: str = "fig", *, samples: int = 1_000_000, searches: int =
         searches: how many searches are counted.
 
     Raises:
-        ValueError: no such function, or the max prior selects nothing that misbehaves (every input needs as much).
+        ValueError: no such function, or the max prior selects nothing that misbehaves (every input needs as much),
+            or the search that is to be drawn finds nothing.
     """
     oracle = DecisionPrograms(function=function, samples=samples)
     counted = census(oracle.setting)
@@ -111,7 +112,8 @@ def measured(function: str = "fig", *, samples: int = 1_000_000, searches: int =
     found = [search_programs(Annealing(budget="mean"), oracle, seed=seed) for seed in range(searches)]
     first = found[0]
     rate = rate_cell("misbehaving", [one.misbehaves for one in found])
-    assert first.truth is not None
+    if first.truth is None:
+        raise ValueError(f"the search of seed 0 finds no good program among {samples} a lineage and level: take more")
     return Figures(
         function=function,
         programs=sum(group.count for group in counted.all()),

@@ -173,7 +173,7 @@ def _search(axes: Axes, scatter: Scatter) -> None:
     before = None
     for visit, (cap, phase, _) in zip(visits, scatter.visits, strict=True):
         if phase != before:
-            place, align = ((9, -3), "left") if before is None else ((-8, -3), "right")
+            place, align = ((9, 1), "left") if before is None else ((-8, -3), "right")
             words = PHASES.get(phase, phase)
             axes.annotate(words, (cap, visit), place, textcoords="offset points", ha=align, fontsize=8)
         before = phase

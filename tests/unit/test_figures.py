@@ -79,6 +79,11 @@ def test_a_function_that_shows_nothing_is_refused(function, words, capsys, tmp_p
     assert words in capsys.readouterr().err
 
 
+def test_a_search_that_finds_nothing_says_so():
+    with pytest.raises(ValueError, match="take more"):
+        measured(samples=1, searches=1)
+
+
 def test_words_and_numbers_agree(fig):
     text = "\n".join(lines_of(fig))
     assert "C* = 2, where 0 of 2 good programs misbehave; at C = 2.125: 24 of 26" in text
