@@ -10,7 +10,7 @@ from sp_search.exact.runner import Lineage, Spending, Truth
 from sp_search.records import BudgetKind, Sample
 
 SLICE = 2_000
-"""Programs that a slice evaluates, about a tenth of a second."""
+"""Programs that a slice evaluates: a moment, so that a trial which is cut stops soon."""
 
 
 class LocalSearch:
