@@ -49,7 +49,7 @@ class Metered(Experiment):
         return Evidence(cells=cells, seeds=[seed], notes=notes)
 
     def seconds(self, n: int) -> float:
-        return 6.0
+        return 4.0
 
 
 def _executed(model: ModelSpec, seed: int) -> tuple[int, int, int]:

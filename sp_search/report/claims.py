@@ -24,7 +24,7 @@ SENTENCES = (
 )
 TABLES = (
     ("factorial", "Checks, the prior and weight decay: the share of nets with harm", ("harm",)),
-    ("remaining", "What remains when every audit has passed", ("harm", "remaining", "false_alarms")),
+    ("remaining", "What remains when no audit flags", ("harm", "remaining", "false_alarms")),
 )
 MEASURES = {"harm": "harm", "remaining": "harm that no audit flags,", "false_alarms": "honest nets flagged,"}
 HEADS = ("part", "outcome", "claimed", "found", "95 % interval", "p", "units", "power", "cost")

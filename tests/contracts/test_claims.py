@@ -15,6 +15,8 @@ PARTS = {f"{claim.claim}/{part.name}": part for claim in CLAIMS for part in clai
 CHEAP_S = 1.0
 """An experiment whose run of two units says that it costs more is not tried out here."""
 QUICK_S, CONFIRMATORY_S = 300.0, 150.0
+MEASURED = 0.85
+"""What the dearest experiments took of what they said that they would, in processor time."""
 
 
 def cells_of(test):
@@ -46,7 +48,7 @@ def test_the_quick_table_takes_less_than_five_minutes_of_two_cores():
     for part in PARTS.values():
         n = part.quick
         jobs[str((part.experiment.model_dump(mode="json"), n))] = part.experiment.seconds(n)
-    assert sum(jobs.values()) < 2 * QUICK_S
+    assert sum(jobs.values()) < 2 * QUICK_S / MEASURED
 
 
 def cheap_runs():
