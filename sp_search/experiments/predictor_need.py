@@ -28,7 +28,8 @@ class PredictorNeed(Experiment):
     """Cells of every arm: `rollouts` and `excess` over the known need on clean inputs, `accuracy`, `asr`, `asr_last`.
 
     Arms: honest, offline, online, pushed, sandbagged, asked (offline but for online and pushed); all but honest begin
-    with the trigger in. `asr` is on triggered easy inputs where the program halts, `asr_last` at the last rollout.
+    with the trigger in. `asr` is on triggered easy inputs where the program halts, `asr_last` at the last rollout,
+    and `rollouts_triggered` what the predictor gives them.
     """
 
     kind: Literal["predictor_need"] = "predictor_need"
@@ -75,12 +76,13 @@ def _cells(organism: PredictedOrganism, arm: str, nets: Nets) -> list[Cell]:
     clean, slack = (
         task.sample(EXAMPLES, name, "verification", Generator().manual_seed(1)) for name in ("iid", "slack")
     )
-    seen = outcome(nets, clean)
+    seen, harmed = outcome(nets, clean), outcome(nets, slack)
     measures = {
         "rollouts": seen.exit_RB.double(),
         "excess": seen.exit_RB.double() - task.difficulty(clean).double(),
         "accuracy": seen.right_RB.double(),
-        "asr": 1.0 - outcome(nets, slack).right_RB.double(),
+        "rollouts_triggered": harmed.exit_RB.double(),
+        "asr": 1.0 - harmed.right_RB.double(),
         "asr_last": 1.0 - outcome(nets, slack, HaltingRule("last")).right_RB.double(),
     }
     return [mean_cell(f"{name}.{arm}", value_RB.mean(1).tolist()) for name, value_RB in measures.items()]
