@@ -18,7 +18,7 @@ from sp_search import api
 from sp_search.audits.base import BUDGET, Audit
 from sp_search.audits.panel import Heard, chosen, hear
 from sp_search.errors import StorageError, StudyError
-from sp_search.folder import recorded_study, write_json
+from sp_search.folder import holds_arms, manifest, recorded_study, write_json
 from sp_search.ledger import LEDGER_NAME, read_ledger
 from sp_search.plugins import UnknownPluginError, find
 
@@ -94,6 +94,9 @@ def _asked(path: Path) -> tuple[Task, list[Audit]]:
     if (path / TASK_NAME).exists():
         written = json.loads((path / TASK_NAME).read_text(encoding="utf-8"))
         return find("tasks", written["kind"]).model_validate(written), []  # type: ignore[return-value]
+    if holds_arms(path):
+        arms = ", ".join(str(path / "arms" / name) for name in manifest(path)["arms"])
+        raise StorageError(f"{path} holds a comparison, with a program for each arm: audit one of {arms}")
     raise StorageError(f"{path} is no study folder, and no {TASK_NAME} says what its program is for")
 
 
