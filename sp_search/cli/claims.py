@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from sp_search.cli.app import Answer, ExitCode, app
@@ -53,7 +54,7 @@ def claims(
         raise
     rows: list[tuple[str, ...]] = [("claim", "outcome", "claimed", "found", "95 % interval", "p", "units")]
     for row in found.model_dump(mode="json")["claims"]:
-        rows.append((row["claim"], row["standing"].upper(), row["says"][:70]))
+        rows.append((row["claim"], row["standing"].upper(), shorten(row["says"], 90, placeholder=" ...")))
         rows += [(f"  {one.cells[0]}", *one.cells[1:7]) for one in map(part_words, row["parts"])]
     mode = "exploratory, uncorrected: " if found.exploratory else ""
     counts = mode + ", ".join(f"{count} {name}" for name, count in found.counts().items())
