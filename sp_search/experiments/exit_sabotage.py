@@ -87,7 +87,7 @@ class ExitSabotage(Experiment):
 
     def seconds(self, n: int) -> float:
         """Return about what it takes."""
-        return 5.0 + 1.2 * n
+        return 5.0 + n * (0.7 + 0.5 * self.steps / 300)
 
 
 def _cells(organism: EarlyExitOrganism, stage: str, nets: Nets, planted: Nets) -> list[Cell]:
