@@ -69,10 +69,10 @@ class MachineSearch(Experiment):
         cells.append(rate_cell(f"found_{arm.name}", [one is not None for one in seen]))
         if len(seeds) > 1:
             cells.append(mean_cell(f"evaluations_{arm.name}", evaluations))
-        if len(found) == len(seeds) > 1:
             groups = good_programs(machine)
-            ranks = [_rank(one.average, groups, machine) for one in found]
-            cells.append(mean_cell(f"cost_rank_{arm.name}", ranks, note="share of all good programs that are cheaper"))
+            ranks = [_rank(one.average, groups, machine) if one else 1.0 for one in seen]
+            note = "share of all good programs that are cheaper; 1 where nothing was found"
+            cells.append(mean_cell(f"cost_rank_{arm.name}", ranks, note=note))
         return cells, {"classes": Counter(_classes(one) for one in found), "uniform": _uniform(machine)}
 
 
