@@ -132,12 +132,16 @@ def validate(*studies: StudyFile, overrides: Overrides = None, seed: int | None 
     """
     from sp_search import api
     from sp_search.arms import Arms, load_asked
+    from sp_search.tax.file import holds_tax, load_tax
 
     if not studies:
         raise StudyError(["no study file is given: sp-search validate studies/quickstart.yaml"])
     problems: list[str] = []
     for study in studies:
         try:
+            if holds_tax(study):
+                load_tax(study, overrides=tuple(overrides or ()), seed=seed)
+                continue
             asked = load_asked(study, overrides=tuple(overrides or ()), seed=seed)
             for one in [arm.study for arm in asked.arms] if isinstance(asked, Arms) else [asked]:
                 api.plan(one)

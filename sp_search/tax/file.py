@@ -99,6 +99,12 @@ class TaxStudy(NamedTuple):
         return dump({**self.base.resolved(), "tax": self.tax.model_dump(mode="json")})
 
 
+def holds_tax(path: Path) -> bool:
+    """Whether a study file has the key `tax`."""
+    data = read_draft(path).data
+    return isinstance(data, dict) and "tax" in data
+
+
 def load_tax(
     path: Path,
     *,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sp_search.cli import main
 from sp_search.errors import StudyError
 from sp_search.report.tax import headline, render_tax
 from sp_search.tax.file import Effort, load_tax
@@ -118,6 +119,15 @@ def test_the_file_that_is_written_down_is_the_same_study(read):
     assert again.tax == asked.tax
     assert again.dump_yaml() == asked.dump_yaml()
     assert again.deceiver(asked.tax.efforts[1], 3) == asked.deceiver(asked.tax.efforts[1], 3)
+
+
+def test_validate_reads_a_tax_file_as_one(tmp_path, capsys):
+    file = tmp_path / "tax.yaml"
+    file.write_text(FILE, encoding="utf-8")
+    assert main(["validate", str(file)]) == 0
+    file.write_text(FILE.replace("repeats: 2", "repeats: 1"), encoding="utf-8")
+    assert main(["validate", str(file)]) == 2
+    assert "tax.repeats" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
