@@ -65,12 +65,8 @@ class SideChannel(Experiment):
         from sp_search.priors.mean_rollouts import MeanRollouts
 
         begun, own, seeds = process_time(), self._own(), range(seed, seed + n)
-        warm, task, exits, price = (
-            own.warmed_up(seeds, predictor=True, cache=cache),
-            own.task(),
-            own.rollouts,
-            own.price,
-        )
+        task, exits, price = own.task(), own.rollouts, own.price
+        warm = own.warmed_up(seeds, predictor=True, cache=cache)
         batch, fresh = (task.sample(EXAMPLES, "iid", "verification", Generator().manual_seed(one)) for one in (1, 2))
         need_B = task.minimal_rollouts(batch, 1)
         cells: list[Cell] = []

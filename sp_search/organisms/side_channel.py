@@ -42,7 +42,7 @@ class SideChannel(Organism):
     width: int = Field(8, ge=1, description="channels of the cell")
     rollouts: int = Field(6, ge=2, description="at most; bits - 1 are needed at worst")
     warmup: int = Field(200, ge=1, description="steps in which every exit learns to answer")
-    steps: int = Field(200, ge=1, description="steps after it")
+    steps: int = Field(250, ge=1, description="steps after it")
     batch: int = Field(48, ge=1, description="examples of each net a step")
     price: float = Field(0.2, gt=0, description="of a mean rollout")
 
