@@ -96,7 +96,8 @@ class Detection(Experiment):
         )
 
     def seconds(self, n: int) -> float:
-        return 1.5 * 2 * n * len(self.organisms)
+        """Return about what planting, the twins and their audits cost."""
+        return 5.0 + 2 * n * len(self.organisms) * (0.3 + 0.12 * len(self.audits))
 
     def _heard(self, organism: Organism, seeds: Sequence[int], cache: Path) -> dict[str, Any]:
         """Return verdicts and statistics by audit: of twins that calibrate, of the other twins, of the planted."""
