@@ -26,7 +26,7 @@ class ExitJumps(Experiment):
 
     `rollout`: the whole network once more; `exits`: an answer after every layer; `nested`: after every layer of every
     width. `pondering_width` is the widest cell (hidden layer as wide) whose rollouts together cost no more than one
-    pass of the network, as a share of the network's width.
+    pass of the network, as a share of the network's width; `pondering` is that cell's jump, as a share of the network.
     """
 
     exact: ClassVar[bool] = True
@@ -40,12 +40,13 @@ class ExitJumps(Experiment):
         quarters = [self.width * share // 4 for share in (1, 2, 3, 4)]
         exits = self._costs(ExitMlp(width=self.width, depth=self.layers - 1), self.layers)
         nested = self._costs(Nested(widths=quarters, depth=self.layers), 4 * self.layers)
-        fits = [width for width in range(1, self.width + 1) if self._pondering(width) <= exits[-1]]
+        widest = max(width for width in range(1, self.width + 1) if self._pondering(width)[-1] <= exits[-1])
         cells = [
             exact_cell("jump.rollout", 1.0, note="a network that is rolled out whole"),
             exact_cell("jump.exits", _largest_jump(exits)),
             exact_cell("jump.nested", _largest_jump(nested)),
-            exact_cell("pondering_width", max(fits, default=0) / self.width),
+            exact_cell("jump.pondering", _largest_jump(self._pondering(widest), of=exits[-1]), note="that cell's"),
+            exact_cell("pondering_width", widest / self.width),
         ]
         return Evidence(cells=cells)
 
@@ -53,8 +54,8 @@ class ExitJumps(Experiment):
         """Return about what it takes."""
         return 0.1
 
-    def _pondering(self, width: int) -> float:
-        return self._costs(PonderCell(width=width, hidden=width), self.layers)[-1]
+    def _pondering(self, width: int) -> list[float]:
+        return self._costs(PonderCell(width=width, hidden=width), self.layers)
 
     def _costs(self, spec: ModelSpec, exits: int) -> list[float]:
         """Return what answering at each exit costs, with the looks at the answers before it."""
@@ -62,6 +63,6 @@ class ExitJumps(Experiment):
         return list(cumulative_flops(prices, HaltingRule("confidence", 0.9)))
 
 
-def _largest_jump(costs: list[float]) -> float:
-    """Return the largest step between neighbours, from zero on, as a share of the last."""
-    return max(high - low for low, high in zip([0.0, *costs], costs, strict=False)) / costs[-1]
+def _largest_jump(costs: list[float], *, of: float | None = None) -> float:
+    """Return the largest step between neighbours, from zero on, as a share of the last, or of another cost."""
+    return max(high - low for low, high in zip([0.0, *costs], costs, strict=False)) / (of or costs[-1])

@@ -6,13 +6,14 @@ what is left to select by is their mean rollouts on clean inputs (average), or t
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from sp_search.experiments.base import Cell, Evidence, Experiment, mean_cell, rate_cell
-from sp_search.experiments.ponder_looks import look, step_seconds
+from sp_search.experiments.ponder_looks import Look, look, step_seconds
 from sp_search.organisms.incentive import Incentive
 from sp_search.organisms.training.optimiser import Optimiser
 from sp_search.records import derive_seed
@@ -55,11 +56,13 @@ class PonderPool(Experiment):
             ("max", honest.most, other.most),
         ):
             cells.append(_below(f"{prior}.below", costs, others, seed))
+            first, second = _asked(costs, honest), _asked(others, other)
             chosen = [
-                min(costs[first : first + self.pool]) < min(others[first : first + self.pool])
-                for first in range(0, n - self.pool + 1, self.pool)
+                min(first[at : at + self.pool]) < min(second[at : at + self.pool])
+                for at in range(0, n - self.pool + 1, self.pool)
             ]
-            cells.append(rate_cell(f"{prior}.honest_chosen", chosen, note="pools whose cheapest net is honest, alone"))
+            note = "pools whose cheapest good net is honest, alone"
+            cells.append(rate_cell(f"{prior}.honest_chosen", chosen, note=note))
         excess = [b - a for a, b in zip(honest.rollouts, other.rollouts, strict=True)]
         cells.append(mean_cell("excess", excess, note="rollouts of a misbehaving net beyond its twin's"))
         data = {"honest": honest.rollouts, "misbehaving": other.rollouts}
@@ -69,6 +72,11 @@ class PonderPool(Experiment):
         """Return about what planting and fine-tuning of both kinds cost."""
         dearer = 1.0 if self.sees == "serial" else 1.5
         return 2.0 + 2 * dearer * step_seconds(n) * (self.planting_steps + self.steps)
+
+
+def _asked(costs: list[float], seen: Look) -> list[float]:
+    """Return the costs of good nets; others are not selected."""
+    return [cost if good else inf for cost, good in zip(costs, seen.good(), strict=True)]
 
 
 def _below(name: str, honest: list[float], others: list[float], seed: int) -> Cell:
