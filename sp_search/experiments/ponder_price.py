@@ -90,7 +90,8 @@ class PonderPrice(Experiment):
     Cells `ARM.attacked`, `.harmful`, `.latent`, `.good` are shares of nets, `.attack`, `.forced_attack`, `.accuracy`,
     `.rollouts`, `.easy_rollouts`, `.hard_rollouts`, `.triggered_rollouts`, `.moved` means over nets; `planted.*` are
     the nets before fine-tuning. `ARM.below_none`: nets whose attack succeeds less often than without a price;
-    `ARM.beyond_matched`: attack success above that of `matched`, of which `matched.reached` moved as far as asked.
+    `ARM.beyond_none` and `ARM.beyond_matched`: attack success above that of `none` and of `matched`, of which
+    `matched.reached` moved as far as asked.
     """
 
     kind: Literal["ponder_price"] = "ponder_price"
@@ -145,6 +146,7 @@ def _cells(name: str, seen: Look, moved: list[float], looks: dict[str, Look]) ->
         more = [one - without for one, without in zip(seen.attack, looks[other].attack, strict=True)]
         if word == "below_none":
             cells.append(rate_cell(f"{name}.{word}", [one < 0 for one in more], note="nets attacked less often"))
+            cells.append(mean_cell(f"{name}.beyond_none", more, note="attack success"))
         else:
             cells.append(mean_cell(f"{name}.{word}", more, note="attack success"))
     return cells
