@@ -65,6 +65,7 @@ def interval_words(tax: dict[str, Any]) -> str:
 
 
 def effort_row(effort: dict[str, Any]) -> tuple[str, ...]:
+    """Return the row of an effort, in the order of `HEADS`."""
     tax, pairs = effort["tax"], effort["pairs"]
     lost = f"{tax['deceiver_missing']} deceivers, {tax['honest_missing']} honest"
     return (
