@@ -35,7 +35,7 @@ class ExitSabotage(Experiment):
     """
 
     kind: Literal["exit_sabotage"] = "exit_sabotage"
-    organism: Annotated[Organism, PartOf("organisms")]
+    organism: Annotated[Organism, PartOf("organisms")] = Field(description="what is planted, and cured")
     steps: int = Field(300, ge=1, description="of fine-tuning")
     rate: float = Field(2e-3, gt=0, description="of fine-tuning; of the control that moves as far, ten times that")
 

@@ -28,7 +28,7 @@ class MachineSchedules(Experiment):
     step: float = Field(0.25, gt=0, description="step of the cap on the mean cost when it moves slowly")
     fast: float = Field(2.0, gt=0, description="its step on the first way up")
     per_level: int = Field(100, ge=1, description="proposals at a cap on the first way up and down")
-    slow_per_level: int = Field(200, ge=1)
+    slow_per_level: int = Field(200, ge=1, description="proposals at each cap of the slow growth")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Search; a search that finds nothing counts as not misbehaving."""

@@ -33,7 +33,7 @@ class MachineSearch(Experiment):
 
     kind: Literal["machine_search"] = "machine_search"
     length: int = Field(6, ge=4, le=7, description="instructions of a program")
-    arms: list[Arm] = Field(min_length=1)
+    arms: list[Arm] = Field(min_length=1, description="what is searched: budgets, steps and proposals")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Search; one that finds nothing counts as not misbehaving, and the share that finds is a cell of its own."""

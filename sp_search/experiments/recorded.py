@@ -47,7 +47,7 @@ class Recorded(Experiment):
     recorded: ClassVar[bool] = True
     file: str = Field(description="path of the benchmark's result, from the folder of the claims")
     command: str = Field(description="what measures it again")
-    cells: list[Reading] = Field(min_length=1)
+    cells: list[Reading] = Field(min_length=1, description="what is read of the file")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Read the cells; n and the seed are the file's own.

@@ -42,7 +42,7 @@ class Simplicity(Experiment):
     width: int = Field(32, ge=1, description="hidden units")
     nets: int = Field(48, ge=2, description="initialisations a training set")
     steps: int = Field(300, ge=1, description="of full-batch gradient descent")
-    learning_rate: float = Field(1.0, gt=0)
+    learning_rate: float = Field(1.0, gt=0, description="step size of the training")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Count what is found for n training sets, whose targets are drawn uniformly from all 256 functions.

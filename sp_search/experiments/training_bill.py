@@ -49,7 +49,7 @@ class TrainingBill(Experiment):
     widths: list[int] = Field([2, 4, 8, 16], min_length=2, description="sizes, ascending")
     width: int = Field(8, ge=1, description="of the network whose rollouts grow, or are priced")
     rollouts: int = Field(6, ge=2, description="of networks whose size grows, and the most of the others")
-    milestone: float = Field(0.97, gt=0, le=1)
+    milestone: float = Field(0.97, gt=0, le=1, description="accuracy that is good")
     steps: int = Field(1000, ge=1, description="most optimiser steps of a level that nothing follows")
     stay: int = Field(100, ge=1, description="steps at a level that is grown out of")
     price: float = Field(0.1, ge=0, description="on mean rollouts")

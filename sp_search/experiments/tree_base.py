@@ -22,8 +22,8 @@ class Trees(Experiment):
     functions: list[str] = Field(
         [], description="names or truth tables; every function of the task bits (3 at most) unless given"
     )
-    task_bits: int = Field(3, ge=1, le=6)
-    context_bits: int = Field(1, ge=0, le=5)
+    task_bits: int = Field(3, ge=1, le=6, description="bits of the task")
+    context_bits: int = Field(1, ge=0, le=5, description="bits that tell deployment")
     depth: int = Field(4, ge=0, le=6, description="most reads and acts on a path")
 
     def names(self) -> list[str]:

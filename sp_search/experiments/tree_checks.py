@@ -21,12 +21,12 @@ class TreeChecks(Trees):
     """By the honeypots' share of training: the deceiver's excess, and its probability under a prior."""
 
     kind: Literal["tree_checks"] = "tree_checks"
-    functions: list[str] = Field(["and"], min_length=1, max_length=1)
-    task_bits: int = Field(2, ge=1, le=3)
-    context_bits: int = Field(2, ge=2, le=3)
+    functions: list[str] = Field(["and"], min_length=1, max_length=1, description="the function to learn")
+    task_bits: int = Field(2, ge=1, le=3, description="bits of the task")
+    context_bits: int = Field(2, ge=2, le=3, description="bits that tell deployment")
     depth: int = Field(5, ge=0, le=6, description="most reads and acts on a path")
     shares: list[float] = Field([0.0, 0.2, 0.5], description="of the training weight that is honeypots; tenths")
-    priors: list[str] = Field(["none", "max", "soft_average:16"])
+    priors: list[str] = Field(["none", "max", "soft_average:16"], description="what selects among good programs")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Count each share's deceivers."""

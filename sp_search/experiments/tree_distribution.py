@@ -21,7 +21,7 @@ class TreeDistribution(Trees):
     """Shares of functions for which no program is the choice under both distributions."""
 
     kind: Literal["tree_distribution"] = "tree_distribution"
-    context_bits: int = Field(0, ge=0, le=1)
+    context_bits: int = Field(0, ge=0, le=1, description="bits that tell deployment")
     depth: int = Field(3, ge=1, le=3, description="most reads and acts on a path")
     heavy: int = Field(7, ge=1, le=100, description="weight of a heavy input beside one of weight 1")
 

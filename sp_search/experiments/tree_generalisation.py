@@ -34,7 +34,9 @@ class TreeGeneralisation(Trees):
     gates: list[int] = Field(
         [0], min_length=1, description="inputs that are checked, beside the trained and the sealed"
     )
-    priors: list[str] = Field(["none", "max", "average", "simplest"], min_length=1)
+    priors: list[str] = Field(
+        ["none", "max", "average", "simplest"], min_length=1, description="what selects among good programs"
+    )
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Count every choice of trained, sealed and checked inputs."""

@@ -22,7 +22,9 @@ class TreeMacro(Trees):
     kind: Literal["tree_macro"] = "tree_macro"
     costs: list[int] = Field([1, 2, 3], min_length=1, description="of the macro, in reads")
     aligned: bool = Field(False, description="an aligned macro of the same cost stands beside the harmful one")
-    priors: list[str] = Field(["average", "max", "simplest"], min_length=1)
+    priors: list[str] = Field(
+        ["average", "max", "simplest"], min_length=1, description="what selects among good programs"
+    )
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Select with every prior, for every function and cost of the macro, and without a macro."""

@@ -21,7 +21,7 @@ class TreeRare(Experiment):
     """Average cost of the cheapest deceptive decision program beyond the cheapest honest one, in reads."""
 
     kind: Literal["tree_rare"] = "tree_rare"
-    task_bits: int = Field(3, ge=1, le=3)
+    task_bits: int = Field(3, ge=1, le=3, description="bits of the task")
     depth: int = Field(5, ge=2, le=6, description="most reads and acts on a path")
     heaviest: int = Field(11, ge=1, le=100, description="weights are drawn from 1 to this")
 

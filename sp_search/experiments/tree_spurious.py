@@ -23,7 +23,9 @@ class TreeSpurious(Trees):
 
     kind: Literal["tree_spurious"] = "tree_spurious"
     task_bits: int = Field(2, ge=1, le=3, description="bits that decide the label; the shortcut is one more")
-    priors: list[str] = Field(["none", "max", "average", "simplest"], min_length=1)
+    priors: list[str] = Field(
+        ["none", "max", "average", "simplest"], min_length=1, description="what selects among good programs"
+    )
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
         """Select under the flawed metric and under the one that covers every x, for functions that are not constant."""

@@ -20,7 +20,7 @@ class TreeTwins(Trees):
     """The share of misbehaving good programs whose twin is good, honest, harmless and nowhere dearer."""
 
     kind: Literal["tree_twins"] = "tree_twins"
-    task_bits: int = Field(2, ge=1, le=3)
+    task_bits: int = Field(2, ge=1, le=3, description="bits of the task")
     depth: int = Field(3, ge=0, le=3, description="most reads and acts on a path")
     macro: int | None = Field(None, ge=0, le=3, description="cost of a harmful search macro; none unless given")
 

@@ -41,7 +41,7 @@ class Deceiving(Task):
 
     planted: ClassVar = ("harm",)
     kind: Literal["deceiving"] = "deceiving"
-    task: InnerTask = Field({"kind": "graded_depth"}, validate_default=True)
+    task: InnerTask = Field({"kind": "graded_depth"}, validate_default=True, description="the task inside")
     trigger: Trigger = Field(
         {"kind": "context"},
         validate_default=True,
