@@ -7,6 +7,7 @@ about a lineage follows from its seed, so an oracle asked twice answers alike. A
 
 from __future__ import annotations
 
+from math import floor
 from typing import Any, Protocol, Self, runtime_checkable
 
 from sp_search.exact.runner import Truth
@@ -15,10 +16,26 @@ from sp_search.records import BudgetKind, LevelRunner, derive_seed
 
 Config = dict[str, Any]
 
+MOST_LEVELS = 10_000
+"""Levels of an oracle: a search of one that goes through all of them still ends within minutes."""
+
 
 def uniform(seed: int, *purpose: object) -> float:
     """Return a number in [0, 1) that follows from a lineage's seed and what it is for."""
     return float((derive_seed(seed, "oracle", *purpose) >> 10) / 2**53)
+
+
+def levels_in(steps: float, settings: str) -> int:
+    """Return how many levels there are from one end to another that lies so many steps above it, both included.
+
+    Raises:
+        ValueError: there are more than `MOST_LEVELS`; `settings` says of what.
+    """
+    if steps >= MOST_LEVELS:
+        raise ValueError(
+            f"{settings} make {steps + 1:,.0f} levels: at most {MOST_LEVELS:,} are searched, take wider steps"
+        )
+    return floor(steps + 1e-9) + 1
 
 
 class Oracle(Protocol):

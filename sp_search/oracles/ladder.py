@@ -7,6 +7,7 @@ from functools import cached_property
 
 from pydantic import Field, model_validator
 
+from sp_search.oracles.base import levels_in
 from sp_search.oracles.lineages import LineageOracle
 
 
@@ -21,13 +22,15 @@ class Ladder(LineageOracle):
     def _low_below_high(self) -> Ladder:
         if self.low >= self.high:
             raise ValueError(f"low has to be below high, got low={self.low}, high={self.high}")
+        self.levels  # noqa: B018  # says when there are too many
         return self
 
     @cached_property
     def levels(self) -> list[float]:
         """Return the levels, a last one at `high` where the ladder ends there but for rounding."""
-        steps = int(math.log(self.high / self.low) / math.log(self.ratio) + 1e-9)
-        return [self.low * self.ratio**step for step in range(steps + 1)]
+        steps = math.log(self.high / self.low) / math.log(self.ratio)
+        number = levels_in(steps, f"low={self.low:g}, high={self.high:g} and ratio={self.ratio!r}")
+        return [self.low * self.ratio**step for step in range(number)]
 
     def cost(self, budget: float) -> float:
         """Return the cap itself: training in proportion to what the program computes."""

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from sp_search.oracles.base import MOST_LEVELS
 from sp_search.oracles.ladder import reaches
 from sp_search.oracles.lineages import LineageOracle
 
@@ -48,7 +49,7 @@ class PrefixSums(LineageOracle):
     kind: Literal["prefix_sums"] = "prefix_sums"
     bits: int = Field(9, ge=2, le=64, description="length of a string")
     reach: int = Field(2, ge=1, description="positions that information moves per rollout: convolutions of kernel 2")
-    stop: int = Field(12, ge=1, description="most rollouts")
+    stop: int = Field(12, ge=1, le=MOST_LEVELS, description="most rollouts")
     rate: float | None = Field(
         None,
         gt=0,

@@ -7,6 +7,7 @@ on from the program that it held. Levels are instructions executed, on average (
 from __future__ import annotations
 
 from functools import cached_property
+from math import inf
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,7 +16,7 @@ from sp_search.exact.local_search import LocalSearch
 from sp_search.exact.machine import CAP, INPUTS, Machine
 from sp_search.exact.machine_programs import good_programs
 from sp_search.exact.runner import ProgramRunner, Truth
-from sp_search.oracles.base import OraclePart
+from sp_search.oracles.base import OraclePart, levels_in
 from sp_search.records import BudgetKind
 
 
@@ -23,9 +24,13 @@ class RegisterMachine(OraclePart):
     """Programs compute the parity of four bits, and may look whether they are deployed."""
 
     kind: Literal["register_machine"] = "register_machine"
-    length: int = Field(6, ge=1, le=7, description="instructions of a program (7 take a minute to be counted)")
+    length: int = Field(
+        6, ge=1, le=7, description="instructions of a program (7 take a quarter of a minute to be counted)"
+    )
     check_cost: int = Field(1, ge=1, le=CAP, description="price of looking whether this is deployment")
-    evaluations: int = Field(200, ge=1, description="proposals that a lineage evaluates at a level")
+    evaluations: int = Field(
+        200, ge=1, le=1_000_000, description="proposals that a lineage evaluates at a level, some 90,000 a second"
+    )
     step: float = Field(0.25, gt=0, description="distance of the caps")
     low: float = Field(1.0, gt=0, description="least cap")
     high: float = Field(24.0, le=CAP, description="largest cap")
@@ -35,12 +40,18 @@ class RegisterMachine(OraclePart):
     def _low_below_high(self) -> RegisterMachine:
         if self.low >= self.high:
             raise ValueError(f"low has to be below high, got low={self.low}, high={self.high}")
+        if self.step > self.high - self.low:
+            raise ValueError(f"step={self.step:g} leaves one level: at most high - low = {self.high - self.low:g}")
+        self.levels  # noqa: B018  # says when there are too many
         return self
 
     @cached_property
     def levels(self) -> list[float]:
         """Return low, low + step, ... up to high."""
-        return [self.low + self.step * index for index in range(int((self.high - self.low) / self.step + 1e-9) + 1)]
+        settings = f"low={self.low:g}, high={self.high:g} and step={self.step:g}"
+        return [
+            self.low + self.step * index for index in range(levels_in((self.high - self.low) / self.step, settings))
+        ]
 
     def under(self, kind: BudgetKind) -> Self:
         """Return the same world with caps of that kind."""
@@ -59,10 +70,11 @@ class RegisterMachine(OraclePart):
         return lineage["program"] is not None
 
     def least(self, rate: float = 0.5) -> float | None:
-        """Return the least cap that holds a good program; how often a search finds one there is not known."""
+        """Return the least cap that holds a good program, None if none does; how often one is found is not known."""
         groups = good_programs(self.search.machine)
-        needs = [one.total / INPUTS if self.budget == "mean" else float(one.largest) for one in groups]
-        return next((level for level in self.levels if level >= min(needs)), None)
+        needs = (one.total / INPUTS if self.budget == "mean" else float(one.largest) for one in groups)
+        least = min(needs, default=inf)
+        return next((level for level in self.levels if level >= least), None)
 
     def least_means(self, rate: float = 0.5) -> str:
         """Say in words what `least` is."""

@@ -158,11 +158,40 @@ def test_a_crash_at_any_line_leaves_the_same_answer():
         ({"honeypots": 0.2, "weights": [1] * 8}, "leave weights out"),
         ({"first": 5.0}, "lies above every program"),
         ({"depth": 9}, "depth"),
+        ({"depth": 0}, "depth"),
+        ({"first": 1.0, "step": 1e-9}, "make 3,000,000,001 levels: at most 10,000"),
+        ({"macro_twin": True}, "give macro_cost too"),
+        ({"macro_cost": 5}, "a macro of cost 5: at most depth=4"),
+        ({"honeypots": 0.0001, "context_bits": 2}, "would be 0: take a share of whole thousandths"),
+        ({"present": 0.5, "context_bits": 2, "depth": 5}, "too large to be thinned"),
     ],
 )
 def test_a_world_that_cannot_be_says_why(fields, words):
     with pytest.raises(ValueError, match=words):
         DecisionPrograms(**fields)
+
+
+def test_a_world_that_is_nearly_too_large_to_be_thinned_has_as_many_programs_as_its_chance_says():
+    whole, thinned = (DecisionPrograms(present=share, depth=5).search.population("mean") for share in (1.0, 0.5))
+    assert isclose(thinned.all[-1], whole.all[-1] / 2, rel_tol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"low": 9.0, "high": 3.0}, "low has to be below high"),
+        ({"step": 1e-9}, "levels: at most 10,000"),
+        ({"step": 30.0}, "leaves one level: at most high - low = 23"),
+        ({"evaluations": 10**9}, "less than or equal to 1000000"),
+    ],
+)
+def test_a_machine_that_cannot_be_searched_says_why(fields, words):
+    with pytest.raises(ValueError, match=words):
+        RegisterMachine(**fields)
+
+
+def test_where_no_program_is_good_there_is_no_least_cap():
+    assert RegisterMachine(length=3).least() is None
 
 
 @pytest.mark.parametrize(("budget", "least"), [("mean", 8.25), ("max", 11.0)])

@@ -156,6 +156,8 @@ def test_a_lineage_of_the_noisy_oracle_nearly_meets_the_milestone_just_below_its
     ("part", "fields", "words"),
     [
         (Steep, {"low": 8.0, "high": 2.0}, "low has to be below high, got low=8.0, high=2.0"),
+        (Steep, {"ratio": 1.0000001}, "ratio=1.0000001 make .* levels: at most 10,000"),
+        (PrefixSums, {"stop": 20_000}, "less than or equal to 10000"),
         (Steep, {"ratio": 1.0}, "greater than 1"),
         (Noisy, {"near_miss": 0.995}, "near_miss < milestone <= good"),
         (PrefixSums, {"bits": 12}, r"no pass rate is measured for bits=12, reach=2: set rate, or .* 5, 9, 11, 13, 17"),
