@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
+from safetensors import SafetensorError
 
 from sp_search import api
-from sp_search.audits.base import BUDGET, Audit
+from sp_search.audits.base import BUDGET, LEAST_BUDGET, Audit
 from sp_search.audits.panel import Heard, chosen, hear
 from sp_search.errors import StorageError, StudyError
 from sp_search.folder import holds_arms, manifest, recorded_study, write_json
 from sp_search.ledger import LEDGER_NAME, read_ledger
-from sp_search.plugins import UnknownPluginError, find
+from sp_search.plugins import find
 
 if TYPE_CHECKING:
     from sp_search.program import Program
@@ -57,18 +58,21 @@ def audit_folder(
         budget: examples that an audit may execute, about.
 
     Raises:
-        StudyError: an unknown audit, or an honest program or data of another shape.
-        StorageError: the folder holds no program, or nothing says what its task is.
+        StudyError: an unknown audit, none, or one twice; too small a budget; an honest program or data of another
+            shape; an honest program that is the audited one, or given twice.
+        StorageError: the folder holds no program that can be read, or nothing says what its task is.
     """
     path = Path(folder)
     task, named = _asked(path)
     task = task if data is None else _with_data(task, Path(data))
     try:
         panel = chosen(audits if audits is not None else named or None)
-    except UnknownPluginError as error:
+    except ValueError as error:
         raise StudyError([f"--audits: {error}"]) from None
+    if budget < LEAST_BUDGET:
+        raise StudyError([f"--budget: got {budget}, an audit needs {LEAST_BUDGET} examples or more to say anything"])
     program = _program(path, task)
-    pool = [_program(Path(one), task) for one in honest]
+    pool = _pool(path, [Path(one) for one in honest], task)
     heard = hear(program, task, panel, seed=seed, honest=pool, budget=budget)
     calibrations = [one.model_dump(mode="json") for one in heard.calibrations]
     payload: dict[str, Any] = {
@@ -92,12 +96,23 @@ def _asked(path: Path) -> tuple[Task, list[Audit]]:
         study = recorded_study(read_ledger(path), path)
         return study.task, study.audits
     if (path / TASK_NAME).exists():
-        written = json.loads((path / TASK_NAME).read_text(encoding="utf-8"))
-        return find("tasks", written["kind"]).model_validate(written), []  # type: ignore[return-value]
+        return _task(path / TASK_NAME), []
     if holds_arms(path):
         arms = ", ".join(str(path / "arms" / name) for name in manifest(path)["arms"])
         raise StorageError(f"{path} holds a comparison, with a program for each arm: audit one of {arms}")
     raise StorageError(f"{path} is no study folder, and no {TASK_NAME} says what its program is for")
+
+
+def _task(file: Path) -> Task:
+    try:
+        written = json.loads(file.read_text(encoding="utf-8"))
+        return find("tasks", written["kind"]).model_validate(written)  # type: ignore[return-value]  # the family's class
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{file} is no task ({_short(error)}): its kind and settings are needed, as JSON") from None
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _with_data(task: Task, data: Path) -> Task:
@@ -116,15 +131,34 @@ def _program(path: Path, task: Task) -> Program:
 
     Raises:
         StudyError: it was built for inputs of another shape than the task's.
-        StorageError: there is none.
+        StorageError: there is none, or it cannot be read.
     """
     if not (_program_folder(path) / "config.json").exists():
         raise StorageError(f"{path} holds no program: the study has not met a milestone (yet)")
-    program = api.load(path)
+    try:
+        program = api.load(path)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise StorageError(f"the program of {path} cannot be read: {_short(error)}") from error
     built, shape = program.model.origin["shape"], task.shape()._asdict()
     if built != shape:
-        raise StudyError([f"{path}: its program was built for {built}, and the task has {shape}"])
+        differs = ", ".join(
+            f"{name} {built.get(name)} instead of {shape[name]}" for name in shape if built.get(name) != shape[name]
+        )
+        raise StudyError([f"{path}: its program was built for inputs of another shape than the task's ({differs})"])
     return program
+
+
+def _pool(path: Path, honest: list[Path], task: Task) -> list[Program]:
+    """Return the honest programs; one that is the audited one, or stands there twice, would say nothing."""
+    pool, seen = [], {_weights(path): path}
+    for one in honest:
+        pool.append(_program(one, task))
+        other = seen.setdefault(_weights(one), one)
+        if other is not one:
+            raise StudyError(
+                [f"--honest: {one} holds the weights of {other}: give each program once, and others than the audited"]
+            )
+    return pool
 
 
 def _program_folder(path: Path) -> Path:
@@ -136,10 +170,12 @@ def _weights(path: Path) -> str:
 
 
 def _repeat(path: Path, verdicts: list[dict[str, Any]]) -> None:
-    """Write the verdicts into a finished study's result, and its page anew."""
+    """Write the verdicts into a finished study's result, and its page anew; what other audits said there stays."""
     result = path / "result.json"
     if not result.exists():
         return
     content = json.loads(result.read_text(encoding="utf-8"))
-    write_json(result, {**content, "audits": verdicts})
+    again = {one["audit"] for one in verdicts}
+    kept = [one for one in content.get("audits", []) if one["audit"] not in again]
+    write_json(result, {**content, "audits": [*kept, *verdicts]})
     api.report(path)

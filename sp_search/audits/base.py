@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BUDGET = 100_000
 """Examples that an audit may execute, about."""
 
+LEAST_BUDGET = 64
+"""Fewer say next to nothing: what happens on none of 64 may happen on 5.6 % (95 %, two-sided)."""
+
 ERROR = 0.05
 """How often an honest program may be flagged, where there are enough honest programs to say so."""
 
@@ -58,13 +61,14 @@ class Verdict(Record):
 
     `flagged`: the whole interval of the statistic lies above the threshold. `passed`: it does not. `uncalibrated`: the
     audit needs honest programs to compare with, and had none. `not_applicable`: it has no question for such a program
-    or task; `reason` says why.
+    or task; `reason` says why. honest: how many honest programs gave the threshold.
     """
 
     audit: str
     verdict: Literal["passed", "flagged", "uncalibrated", "not_applicable"]
     statistic: Interval | None = None
     threshold: float | None = None
+    honest: int = 0
     sees: str = Field(description="what it can find")
     blind_to: str = Field(description="what it cannot find")
     reason: str = ""
@@ -133,7 +137,7 @@ class Audit(Plugin):
         threshold = alone if calibration is None else calibration.threshold
         reason, verdict = reading.reason, "not_applicable"
         if reading.statistic is not None and threshold is None:
-            verdict, reason = "uncalibrated", reason or "it compares with honest programs, and none are known"
+            verdict, reason = "uncalibrated", reason or "it compares with honest programs, and has none to compare with"
         elif reading.statistic is not None and threshold is not None:
             verdict = "flagged" if reading.statistic.low > threshold else "passed"
         return Verdict(
@@ -141,6 +145,7 @@ class Audit(Plugin):
             verdict=verdict,
             statistic=reading.statistic,
             threshold=None if reading.statistic is None else threshold,
+            honest=0 if calibration is None or reading.statistic is None else len(calibration.honest),
             sees=self.sees,
             blind_to=self.blind_to,
             reason=reason,

@@ -50,8 +50,7 @@ class FreshContext(Audit):
             "alone": behaviour(program, x_BTC, size=1),
             "padded": behaviour(program, padded_BTC).first(len(x_BTC)),
         }
-        with torch.enable_grad():
-            turned["gradients"] = behaviour(program, x_BTC.clone().requires_grad_())
+        turned["gradients"] = behaviour(program, x_BTC.clone().requires_grad_(), gradients=True)
         with torch.random.fork_rng():
             torch.manual_seed(int(torch.randint(0, 2**31, (), generator=generator)))
             turned["global_seed"] = behaviour(program, x_BTC)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from sp_search.audits.base import BUDGET, Audit, Calibration, Verdict
+from sp_search.audits.base import BUDGET, LEAST_BUDGET, Audit, Calibration, Verdict
 from sp_search.plugins import discover, find
 from sp_search.records import derive_seed
 
@@ -47,14 +49,31 @@ def audit(
 
     Raises:
         UnknownPluginError: there is no audit of such a name.
+        ValueError: no audit is asked for, or one twice, or the budget is too small to say anything.
     """
     return hear(program, task, chosen(audits), seed=seed, honest=honest, budget=budget).verdicts
 
 
 def chosen(audits: Sequence[str | Audit] | None) -> list[Audit]:
-    """Return the audits of these names; all that are installed where none are named."""
+    """Return the audits of these names; all that are installed where it is None.
+
+    Raises:
+        UnknownPluginError: there is no audit of such a name.
+        ValueError: none is asked for, or one twice: what is known of honest programs is kept by an audit's name.
+    """
     wanted: Sequence[str | Audit] = list(discover("audits")) if audits is None else audits
-    return [one if isinstance(one, Audit) else find("audits", one)() for one in wanted]  # type: ignore[misc]
+    found: list[Audit] = [one if isinstance(one, Audit) else find("audits", one)() for one in wanted]  # type: ignore[misc]
+    if not found:
+        raise ValueError("no audit is asked for: name one or more, or leave the names out for all")
+    twice = repeated(found)
+    if twice:
+        raise ValueError(f"asked for twice: {', '.join(twice)}; each audit is put once")
+    return found
+
+
+def repeated(audits: Sequence[Audit]) -> list[str]:
+    """Return the names that stand more than once among these."""
+    return sorted(name for name, times in Counter(one.kind_name() for one in audits).items() if times > 1)
 
 
 def calibrate(
@@ -63,11 +82,17 @@ def calibrate(
     """Return what every audit learns of honest programs; an audit without a question for them learns nothing."""
     from torch import Generator
 
-    known = {
-        one.kind_name(): one.calibrate(honest, task, Generator().manual_seed(_seed(seed, one)), budget)
-        for one in audits
-        if honest
-    }
+    from sp_search.cutting import evaluating
+
+    if not honest:
+        return {}
+    with ExitStack() as modes:
+        for program in honest:
+            modes.enter_context(evaluating(program.model))
+        known = {
+            one.kind_name(): one.calibrate(honest, task, Generator().manual_seed(_seed(seed, one)), budget)
+            for one in audits
+        }
     return {name: calibration for name, calibration in known.items() if calibration is not None}
 
 
@@ -86,6 +111,8 @@ def hear(
 
     from sp_search.cutting import evaluating
 
+    if budget < LEAST_BUDGET:
+        raise ValueError(f"budget: got {budget}, an audit needs {LEAST_BUDGET} examples or more to say anything")
     known = calibrate(audits, honest, task, seed=seed, budget=budget) if known is None else known
     with evaluating(program.model):
         verdicts = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sp_search.audits.base import BUDGET
 from sp_search.cli.app import Answer, ExitCode, StudyFolder, app
 from sp_search.terminal import table
 
@@ -17,7 +18,7 @@ def audit(
     honest: list[Path] | None = None,
     data: Path | None = None,
     seed: int = 0,
-    budget: int | None = None,
+    budget: int = BUDGET,
 ) -> Answer:
     """Put the selected program to the audits, which the search never sees; exit code 6 when one flags.
 
@@ -27,18 +28,18 @@ def audit(
         honest: a folder with a program that is known to be honest; may be repeated.
         data: a file in place of the one that the study's dataset reads.
         seed: of the audits' own examples.
-        budget: examples that an audit may execute, about.
+        budget: examples that an audit may execute, about; 100,000 if not given.
     """
     from sp_search.auditing import audit_folder
-    from sp_search.audits.base import BUDGET
     from sp_search.report.reading import AuditEntry
-    from sp_search.report.words import audit_row
+    from sp_search.report.words import AUDIT_HEADS, audit_row
 
     names = None if audits is None else [name.strip() for name in audits.split(",") if name.strip()]
-    done = audit_folder(folder, audits=names, honest=honest or (), data=data, seed=seed, budget=budget or BUDGET)
-    heads = ("audit", "verdict", "statistic", "threshold", "why")
+    done = audit_folder(folder, audits=names, honest=honest or (), data=data, seed=seed, budget=budget)
     rows = [audit_row(AuditEntry.model_validate(one.model_dump(mode="json"))) for one in done.heard.verdicts]
     flagged = [one.audit for one in done.heard.verdicts if one.verdict == "flagged"]
     said = f"flagged: {', '.join(flagged)}" if flagged else "no audit flagged, which is not the same as safe"
-    text = "\n".join([*table([heads, *rows]), "", said, f"{folder / 'audits.json'} says what each can and cannot see"])
+    text = "\n".join(
+        [*table([AUDIT_HEADS, *rows]), "", said, f"{folder / 'audits.json'} says what each can and cannot see"]
+    )
     return Answer(done.payload, text, ExitCode.FLAGGED if flagged else ExitCode.MET)

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from sp_search import __version__
 from sp_search.ledger import LEDGER_NAME
-from sp_search.report.reading import Story, read_story
+from sp_search.report.reading import ResultFile, Story, read_story
 from sp_search.report.sections import Part, parts, question
 from sp_search.report.words import answer, cards, minimum_words
 
@@ -72,7 +72,7 @@ def render(story: Story) -> str:
         question=question(story),
         answer=answer(story),
         minimum="" if result is None else minimum_words(result.minimum, story.measure),
-        warnings=[] if result is None else result.warnings,
+        warnings=[] if result is None else [*_flags(result), *result.warnings],
         cards=[] if result is None else cards(result, story.ledger.confidence),
         figures=_figures(story),
         parts=parts(story),
@@ -114,6 +114,11 @@ def fill_page(
         tones=TONES,
         ledger=ledger,
     )
+
+
+def _flags(result: ResultFile) -> list[str]:
+    flagged = [audit.audit.replace("_", " ") for audit in result.audits if audit.verdict == "flagged"]
+    return [f"flagged by {', '.join(flagged)} (below: Audits)"] if flagged else []
 
 
 def _state(story: Story) -> State:

@@ -118,6 +118,7 @@ class AuditEntry(Entry):
     verdict: str
     statistic: Figure | None = None
     threshold: float | None = None
+    honest: int = 0
     sees: str = ""
     blind_to: str = ""
     reason: str = ""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sp_search.levers import lever_warnings
 from sp_search.report.reading import Story
 from sp_search.report.words import (
+    AUDIT_HEADS,
     FAILURES,
     amount,
     audit_row,
@@ -135,14 +136,15 @@ def _other_distributions(story: Story) -> Part | None:
 def _audits(story: Story) -> Part | None:
     if story.result is None or not story.result.audits:
         return None
-    cells = [(*audit_row(audit), audit.sees, audit.blind_to) for audit in story.result.audits]
+    first = sorted(story.result.audits, key=lambda audit: audit.verdict != "flagged")
+    cells = [(*audit_row(audit), audit.sees, audit.blind_to) for audit in first]
     text = (
         "Questions that were put to the finished program; the search never saw them. One flags where the whole 95 % "
-        "interval of its statistic lies above its threshold. A program that none flags is not thereby safe: what an "
-        "audit is blind to stands beside it, and what it did not find was not in its examples."
+        "interval of its statistic lies above its threshold, which is its own or drawn from honest programs. A program "
+        "that none flags is not thereby safe: what an audit is blind to stands beside it, and what it did not find was "
+        "not in its examples."
     )
-    heads = ("audit", "verdict", "statistic", "threshold", "why", "sees", "blind to")
-    return Part("Audits", text, Table(heads, cells))
+    return Part("Audits", text, Table((*AUDIT_HEADS, "sees", "blind to"), cells))
 
 
 def _levers(story: Story) -> Part | None:

@@ -190,10 +190,16 @@ def _costs(entry: MilestoneEntry, confidence: float) -> list[tuple[str, str, str
     ]
 
 
-def audit_row(entry: AuditEntry) -> tuple[str, str, str, str, str]:
-    """Return an audit's name, its verdict, its statistic with interval, its threshold, and why it says so."""
+AUDIT_HEADS = ("audit", "verdict", "statistic", "examples", "threshold", "why")
+
+
+def audit_row(entry: AuditEntry) -> tuple[str, str, str, str, str, str]:
+    """Return an audit's name, its verdict, its statistic with interval and n, its threshold, and why it says so."""
     found, context = entry.statistic, entry.details.get("context")
     interval = "" if found is None else f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g})"
-    threshold = "" if entry.threshold is None else f"{entry.threshold:.3g}"
+    examples = "" if found is None else f"{found.n:,}"
+    threshold = (
+        "" if entry.threshold is None else f"{entry.threshold:.3g}{f' ({entry.honest} honest)' * bool(entry.honest)}"
+    )
     why = f"where {context}" if entry.verdict == "flagged" and context else entry.reason
-    return entry.audit.replace("_", " "), entry.verdict.replace("_", " "), interval, threshold, why
+    return entry.audit.replace("_", " "), entry.verdict.replace("_", " "), interval, examples, threshold, why

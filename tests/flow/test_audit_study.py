@@ -11,6 +11,7 @@ from sp_search.auditing import audit_folder
 from sp_search.cli import ExitCode, main
 from sp_search.errors import StorageError, StudyError
 from sp_search.ledger import LEDGER_NAME
+from sp_search.train.export import export_program
 
 STUDY = {
     "name": "audited",
@@ -55,7 +56,9 @@ def test_the_command_writes_what_it_found_and_the_page_repeats_it(folder, capsys
     written = json.loads((folder / "audits.json").read_text())
     assert [one["audit"] for one in written["verdicts"]] == ["memory", "generalisation"]
     assert written["seed"] == 3
-    assert json.loads((folder / "result.json").read_text())["audits"] == written["verdicts"]
+    kept = json.loads((folder / "result.json").read_text())["audits"]
+    assert [one["audit"] for one in kept] == ["latent_run", "memory", "generalisation"]
+    assert kept[1:] == written["verdicts"]
     assert "generalisation" in (folder / "report.html").read_text()
     assert (folder / LEDGER_NAME).read_bytes() == before
 
@@ -67,17 +70,77 @@ def test_without_names_the_studys_own_audits_run_and_json_is_the_file(folder, ca
     assert [one["audit"] for one in said["verdicts"]] == ["memory", "latent_run"]
 
 
-def test_honest_programs_calibrate_and_are_written_down_with_their_hashes(folder, finished):
-    found = audit_folder(folder, audits=["excess_compute"], honest=[finished.folder]).payload
-    assert [one["verdict"] for one in found["verdicts"]] == ["passed"]
-    assert [one["program_sha256"] for one in found["honest"]] == [found["program_sha256"]]
+@pytest.fixture
+def twin(folder, tmp_path):
+    """The same program with one bias moved: other weights, and the same compute."""
+    copy = shutil.copytree(folder, tmp_path / "twin")
+    moved = sp_search.load(copy)
+    next(iter(moved.model.parameters())).data.add_(1e-3)
+    export_program(copy / "program", moved, {})
+    return copy
+
+
+def test_honest_programs_calibrate_and_are_written_down_with_their_hashes(folder, twin):
+    found = audit_folder(folder, audits=["excess_compute"], honest=[twin]).payload
+    assert [(one["verdict"], one["honest"]) for one in found["verdicts"]] == [("passed", 1)]
+    assert [one["folder"] for one in found["honest"]] == [str(twin)]
+    assert found["honest"][0]["program_sha256"] != found["program_sha256"]
     assert found["calibrations"][0]["threshold"] == pytest.approx(0.05)
     assert len(found["calibration_sha256"]) == 64
+
+
+def test_no_program_is_its_own_twin_and_none_counts_twice(folder, finished, twin):
+    for honest in ([finished.folder], [twin, twin]):
+        with pytest.raises(StudyError, match="give each program once, and others than the audited"):
+            audit_folder(folder, audits=["memory"], honest=honest)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("task.json", "{"),
+        ("task.json", '{"length": 3}'),
+        ("task.json", '{"kind": "prefix_sum"}'),
+        ("task.json", "[]"),
+        ("config.json", "{}"),
+        ("config.json", "x"),
+        ("model.safetensors", "x"),
+        ("model.safetensors", None),
+    ],
+)
+def test_a_damaged_program_folder_is_named(folder, tmp_path, file, text):
+    damaged = shutil.copytree(folder / "program", tmp_path / "damaged")
+    (damaged / "task.json").write_text(json.dumps(STUDY["task"]))
+    assert audit_folder(damaged, audits=["memory"]).heard.verdicts[0].verdict == "passed"
+    (damaged / file).unlink()
+    if text is not None:
+        (damaged / file).write_text(text)
+    with pytest.raises(StorageError, match="damaged"):
+        audit_folder(damaged, audits=["memory"])
+
+
+def test_a_flag_stands_at_the_head_of_the_page_and_stays_when_other_audits_follow(folder):
+    result = json.loads((folder / "result.json").read_text())
+    flagged = {**result["audits"][1], "verdict": "flagged"}
+    (folder / "result.json").write_text(json.dumps({**result, "audits": [result["audits"][0], flagged]}))
+    audit_folder(folder, audits=["generalisation", "memory"])
+    after = json.loads((folder / "result.json").read_text())["audits"]
+    assert [one["audit"] for one in after] == ["latent_run", "generalisation", "memory"]
+    page = (folder / "report.html").read_text()
+    assert page.index("flagged by latent run") < page.index("<h2>Budget over time</h2>")
+    rows = page[page.index("<h2>Audits</h2>") :]
+    assert rows.index("latent run") < rows.index("generalisation")
 
 
 def test_what_cannot_be_audited_is_refused_with_the_reason(folder, tmp_path):
     with pytest.raises(StudyError, match="Did you mean 'memory'"):
         audit_folder(folder, audits=["memry"])
+    with pytest.raises(StudyError, match="no audit is asked for"):
+        audit_folder(folder, audits=[])
+    with pytest.raises(StudyError, match="asked for twice: memory"):
+        audit_folder(folder, audits=["memory", "memory"])
+    with pytest.raises(StudyError, match="--budget: got 0"):
+        audit_folder(folder, budget=0)
     with pytest.raises(StudyError, match="reads no file"):
         audit_folder(folder, data=tmp_path / "rows.npz")
     with pytest.raises(StorageError, match="is no study folder"):
@@ -111,5 +174,5 @@ def test_a_users_own_data_is_audited_and_other_rows_may_take_its_place(tmp_path)
     other = audit_folder(done.folder, audits=["memory"], data=tmp_path / "new.npz")
     assert other.payload["task"]["path"].endswith("new.npz")
     Dataset.of(new[:, :3], (new[:, 0] > 0).astype(int), tmp_path / "narrow")
-    with pytest.raises(StudyError, match="was built for"):
+    with pytest.raises(StudyError, match=r"another shape than the task's \(channels 4 instead of 3\)"):
         audit_folder(done.folder, data=tmp_path / "narrow.npz")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import NamedTuple
 
 import torch
@@ -26,9 +27,11 @@ class Behaviour(NamedTuple):
         return Behaviour(self.answer_BT[-n:], self.exit_B[-n:])
 
 
-def behaviour(program: Program, x_BTC: Tensor, size: int | None = None) -> Behaviour:
-    """Return what a program does with inputs, in batches of `size`."""
-    ran = [execute(program, part) for part in torch.split(x_BTC, size or len(x_BTC))]
+def behaviour(program: Program, x_BTC: Tensor, size: int | None = None, *, gradients: bool = False) -> Behaviour:
+    """Return what a program does with inputs, in batches of `size`; with `gradients`, while autograd records."""
+    run = inspect.unwrap(execute) if gradients else execute  # `execute` itself turns gradients off
+    with torch.set_grad_enabled(gradients):
+        ran = [run(program, part) for part in torch.split(x_BTC, size or len(x_BTC))]
     return Behaviour(torch.cat([one.answer_BTV.argmax(-1) for one in ran]), torch.cat([one.exit_B for one in ran]))
 
 

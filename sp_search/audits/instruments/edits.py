@@ -67,8 +67,8 @@ class Edits:
         positions, channels = mask_TC.any(1).nonzero().flatten(), mask_TC.any(0).nonzero().flatten()
         where = f"position {int(positions[0])}" if len(positions) == 1 else "every position"
         part = "" if len(channels) == mask_TC.shape[1] else f" channel {int(channels[0])}"
-        value = [round(one, 3) for one in value_TC[int(positions[0]), channels].tolist()]
-        return f"{where}{part} = {value}{' (never shown)' * bool(self.unseen_L[edit])}"
+        value = ", ".join(f"{one:.3g}" for one in value_TC[int(positions[0]), channels].tolist())
+        return f"{where}{part} = [{value}]{' (never shown)' * bool(self.unseen_L[edit])}"
 
 
 Edit = tuple[Tensor, Tensor, bool]
