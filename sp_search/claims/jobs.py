@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from sp_search.claims.reading import digest
 from sp_search.claims.records import Claim, Part
-from sp_search.errors import StorageError
+from sp_search.errors import Interrupted, StorageError, describe
 from sp_search.experiments.base import EXPLORATORY, Evidence, Experiment
 from sp_search.folder import write_json
 from sp_search.plugins import find
@@ -97,9 +97,9 @@ def run_job(job: dict[str, Any], cache: str) -> dict[str, Any]:
         assert isinstance(experiment, Experiment)
         _one_thread()
         evidence = experiment.run(asked.n, asked.seed, Path(cache))
+    except Interrupted:
+        raise
     except Exception as error:  # one experiment's own failure is a row of the table
-        from sp_search.errors import describe
-
         return Ran(error=describe(error)).model_dump(mode="json")
     measured = evidence.model_copy(update={"seconds": round(time.process_time() - began, 3)})
     return Ran(evidence=measured).model_dump(mode="json")
@@ -130,7 +130,7 @@ class Evidences:
         Raises:
             StorageError: the file is there and is no evidence.
         """
-        path = self.folder / f"{key}.json"
+        path = self.path(key)
         if not path.exists():
             return None
         try:
@@ -140,6 +140,14 @@ class Evidences:
 
     def write(self, key: str, evidence: Evidence) -> str:
         """Store evidence whole or not at all; return its hash."""
-        content = evidence.model_dump(mode="json")
-        write_json(self.folder / f"{key}.json", content)
-        return digest(content)
+        write_json(self.path(key), evidence.model_dump(mode="json"))
+        return self.hash_of(evidence)
+
+    def path(self, key: str) -> Path:
+        """Return where the evidence of a job lies."""
+        return self.folder / f"{key}.json"
+
+    @staticmethod
+    def hash_of(evidence: Evidence) -> str:
+        """Return the hash by which the ledger knows evidence."""
+        return digest(evidence.model_dump(mode="json"))

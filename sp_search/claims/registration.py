@@ -13,6 +13,7 @@ from typing import Any
 from sp_search.claims.jobs import Job
 from sp_search.claims.reading import digest
 from sp_search.claims.records import Claim, Part
+from sp_search.errors import StorageError
 from sp_search.ledger import Ledger, was_begun
 
 ANALYSIS = "two one-sided tests a part, doubled; Holm over all sampled parts of the files; alpha .05"
@@ -26,18 +27,25 @@ class Registration:
         self.ledger = Ledger(folder, create=not was_begun(folder))
         self.hashes: dict[str, list[str]] = {}
         self.tested: set[str] = set()
+        self.registered: dict[str, int] = {}
+        self.measured: dict[str, int] = {}
+        self.evidence: dict[str, str] = {}
         for entry in self.ledger.entries:
             self._replay(entry)
 
     def _replay(self, entry: dict[str, Any]) -> None:
         if "registered" in entry:
             self.hashes.setdefault(entry["registered"], []).append(entry["hash"])
+            self.registered[entry["registered"]] = entry["seq"]
         if "confirmatory" in entry:
             self.tested |= set(entry["hashes"])
+        if "evidence" in entry:
+            self.measured.setdefault(entry["evidence"], entry["seq"])
+            self.evidence[entry["evidence"]] = entry["hash"]
 
     def _append(self, entry: dict[str, Any]) -> None:
         self.ledger.append(entry)
-        self._replay(entry)
+        self._replay(self.ledger.entries[-1])
 
     def register(self, claims: Sequence[Claim]) -> None:
         """Write every part that the ledger does not hold as it is now."""
@@ -57,6 +65,24 @@ class Registration:
     def found(self, job: Job, evidence_hash: str) -> None:
         """Note the evidence of a job."""
         self._append({"evidence": job.key, "hash": evidence_hash, "seed": job.seed, "n": job.n})
+
+    def verify(self, job: Job, evidence_hash: str, path: Path) -> None:
+        """Hold stored evidence against the ledger; what a kill left there unnoted is noted.
+
+        Raises:
+            StorageError: it is not what was measured.
+        """
+        if job.key not in self.evidence:
+            self.found(job, evidence_hash)
+        elif self.evidence[job.key] != evidence_hash:
+            raise StorageError(
+                f"{path} has the hash {evidence_hash}, the ledger says {self.evidence[job.key]}: it is not what was "
+                "measured. Delete it, and its experiment runs again"
+            )
+
+    def late(self, name: str, key: str) -> bool:
+        """Whether a part was registered, as it is now, after the evidence of its job was taken."""
+        return key in self.measured and self.measured[key] < self.registered[name]
 
     def changed(self, name: str) -> bool:
         """Whether a part was registered differently when confirmatory evidence of it was first taken."""

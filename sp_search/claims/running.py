@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +16,10 @@ from sp_search.claims.reading import FOLDER, read_claims
 from sp_search.claims.records import Claim
 from sp_search.claims.registration import Registration
 from sp_search.claims.table import ClaimsTable, claim_row, family_of, findings_of, part_row
+from sp_search.errors import Interrupted
 from sp_search.folder import RUNS, versions, write_json
 from sp_search.report.claims import write_pages
+from sp_search.session import interruptible
 from sp_search.study import Cluster
 
 TABLE_NAME = "claims.json"
@@ -25,7 +29,7 @@ class Asked(NamedTuple):
     """What a run of the claims is asked to do."""
 
     claims: list[Claim]
-    family: int
+    every: list[Claim]
     jobs: list[Job]
     folder: Path
     quick: bool
@@ -60,9 +64,9 @@ def ask(
     every = read_claims(studies)
     claims = read_claims(studies, only) if only else every
     folder = output or Path(RUNS) / ("claims_quick" if quick else "claims")
-    words = ["sp-search claims", *(["--quick"] if quick else [])]
-    words += [f"--studies {studies}"] if studies != FOLDER else []
-    return Asked(claims, family_of(every), jobs_of(claims, studies, quick=quick), folder, quick, " ".join(words))
+    words = ["sp-search", "claims", *(["--quick"] if quick else [])]
+    words += ["--studies", str(studies)] if studies != FOLDER else []
+    return Asked(claims, every, jobs_of(claims, studies, quick=quick), folder, quick, shlex.join(words))
 
 
 def run_claims(asked: Asked, *, cluster: Cluster | None, progress: Callable[[str], None]) -> ClaimsTable:
@@ -75,13 +79,27 @@ def run_claims(asked: Asked, *, cluster: Cluster | None, progress: Callable[[str
 
     Raises:
         StudyError: no cluster answers.
-        StorageError: the folder cannot be used.
+        StorageError: the folder cannot be used, or holds evidence that is not what was measured.
+        Interrupted: a signal ended it; the same command with the same folder goes on.
     """
+    try:
+        with interruptible(asked.folder):
+            return _run(asked, cluster, progress)
+    except Interrupted as interrupted:
+        on = f"the same command with --output {asked.folder}"
+        raise Interrupted(asked.folder, interrupted.signal_number, on) from None
+
+
+def _run(asked: Asked, cluster: Cluster | None, progress: Callable[[str], None]) -> ClaimsTable:
     stored = Evidences(asked.folder / "evidence")
     began = time.perf_counter()
     with Registration(asked.folder) as registration:
-        registration.register(asked.claims)
-        ran = {job.key: Ran(evidence=known) for job in asked.jobs if (known := stored.read(job.key)) is not None}
+        registration.register(asked.every)  # parts of other claims share experiments with those that are asked for
+        ran: dict[str, Ran] = {}
+        for job in asked.jobs:
+            if (known := stored.read(job.key)) is not None:
+                registration.verify(job, stored.hash_of(known), stored.path(job.key))
+                ran[job.key] = Ran(evidence=known)
         waiting = [job for job in asked.jobs if job.key not in ran]
         if not asked.quick:
             registration.begin(waiting)
@@ -108,17 +126,25 @@ def _answers(jobs: Sequence[Job], cache: Path, cluster: Cluster | None) -> Itera
         return
     if not jobs:
         return
+    from sp_search.tune.launch import connected
     from sp_search.tune.spread import spread
 
     calls = {job.key: (job.model_dump(mode="json"), where) for job in jobs}
     named = {job.key: job for job in jobs}
-    for one in spread(run_job, calls, cluster=cluster):
-        yield named[one.key], Ran(error=one.lost) if one.lost else Ran.model_validate(one.answer)
+    with (
+        connected(cluster),
+        interruptible(cache),  # again: ray sets signal handlers of its own
+        closing(spread(run_job, calls, cluster=cluster)) as answers,
+    ):
+        for one in answers:
+            yield named[one.key], Ran(error=one.lost) if one.lost else Ran.model_validate(one.answer)
 
 
 def _table(asked: Asked, ran: dict[str, Ran], registration: Registration) -> ClaimsTable:
     answers = {name: ran[job.key] for job in asked.jobs if job.key in ran for name in job.parts}
-    findings, errors = findings_of(asked.claims, answers, asked.family, exploratory=asked.quick)
+    keys = {name: job.key for job in asked.jobs for name in job.parts}
+    family = family_of(asked.every)
+    findings, errors = findings_of(asked.claims, answers, family, exploratory=asked.quick)
     rows = []
     for claim in asked.claims:
         parts = []
@@ -133,13 +159,17 @@ def _table(asked: Asked, ran: dict[str, Ran], registration: Registration) -> Cla
                 command=f"{asked.command} --only {claim.claim}",
                 registered=registration.hash_of(name),
             )
-            changed = not asked.quick and registration.changed(name)
-            parts.append(row.model_copy(update={"changed": changed}) if changed else row)
+            if not asked.quick:
+                late = not (part.experiment.exact or part.experiment.recorded) and registration.late(name, keys[name])
+                row = row.model_copy(update={"changed": registration.changed(name), "late": late})
+            parts.append(row)
         rows.append(claim_row(claim, parts))
+    only = ",".join(claim.claim for claim in asked.claims)
     return ClaimsTable(
         exploratory=asked.quick,
-        family=asked.family,
-        command=asked.command,
+        family=family,
+        stated=len(asked.every),
+        command=asked.command if len(rows) == len(asked.every) else f"{asked.command} --only {only}",
         seconds=round(sum(answer.evidence.seconds for answer in ran.values() if answer.evidence is not None), 1),
         versions=versions(),
         claims=rows,

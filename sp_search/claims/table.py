@@ -34,6 +34,7 @@ class PartRow(Record):
     command: str
     hash: str = ""
     changed: bool = False
+    late: bool = Field(False, description="entered into the ledger after its evidence was taken for another part")
     recorded: bool = False
 
 
@@ -48,10 +49,14 @@ class ClaimRow(Record):
 
 
 class ClaimsTable(Record):
-    """All that the page shows. `family` parts were corrected for together; an exploratory table corrects nothing."""
+    """All that the page shows. `family` parts were corrected for together; an exploratory table corrects nothing.
+
+    `stated` claims have a file; the table holds those that were asked for.
+    """
 
     exploratory: bool
     family: int
+    stated: int
     command: str
     seconds: float
     versions: dict[str, str]

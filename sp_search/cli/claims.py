@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 
 from sp_search.cli.app import Answer, ExitCode, app
 from sp_search.errors import StudyError
+from sp_search.strict import show
 from sp_search.terminal import table
 
 if TYPE_CHECKING:
     from sp_search.claims.table import ClaimsTable
-
-ENOUGH = 0.8
 
 
 @app.command
 def claims(
     *,
     quick: bool = False,
-    only: str = "",
+    only: str | None = None,
     output: Path | None = None,
     studies: Path = Path("studies/claims"),
     address: str | None = None,
@@ -43,15 +42,13 @@ def claims(
 
     if address is not None and in_process:
         raise StudyError(["--address and --in-process: a cluster or this process, not both"])
-    wanted = [name.strip() for name in only.split(",") if name.strip()]
+    wanted = [] if only is None else [name.strip() for name in only.split(",") if name.strip()]
+    if only is not None and not wanted:
+        raise StudyError([f"--only: got {show(only)}: it should name claims, as in --only C19,C20"])
     asked = ask(studies, only=wanted, output=output, quick=quick)
     say(asked.words())
     cluster = None if in_process else Cluster(address=address or "local")
-    try:
-        found = run_claims(asked, cluster=cluster, progress=say)
-    except KeyboardInterrupt:
-        say(f"interrupted; the same command goes on: what {asked.folder} holds is not measured again")
-        raise
+    found = run_claims(asked, cluster=cluster, progress=say)
     rows: list[tuple[str, ...]] = [("claim", "outcome", "claimed", "found", "95 % interval", "p", "units")]
     for row in found.model_dump(mode="json")["claims"]:
         rows.append((row["claim"], row["standing"].upper(), shorten(row["says"], 90, placeholder=" ...")))
@@ -68,6 +65,8 @@ def claims(
 
 def _weak(found: ClaimsTable) -> list[str]:
     """Name the parts whose confirmatory units are too few for a power of .8, with the units that it needs."""
+    from sp_search.claims.power import ENOUGH
+
     findings = [(f"{row.claim}/{one.name}", one.finding) for row in found.claims for one in row.parts]
     weak = [
         f"{name} ({'more than can be had' if one.n_needed is None else one.n_needed})"

@@ -19,7 +19,8 @@ FACTORIAL = "C63"
 SENTENCES = (
     "In the exact world the honest optimum of the average-case prior holds by construction: that space is closed under "
     "doing nothing instead of misbehaving. What is found there is what breaks it.",
-    "Every trigger and misbehaviour in a network was planted; none arose by itself, and the networks plan nothing.",
+    "Triggers and the harm that goes with them were planted in the networks, or trained into them, by us; only the "
+    "halting side channel of claim 53 is looked for where nothing was planted. No network plans anything.",
     "Nothing here concerns large models: the spaces are small and chosen by hand.",
 )
 TABLES = (
@@ -123,7 +124,8 @@ def counted(table: dict[str, Any]) -> str:
     standings = [row["standing"] for row in table["claims"]]
     named = [f"{standings.count(name)} {name}" for name in dict.fromkeys(standings)]
     mode = "Exploratory, with few units and no correction. " if table["exploratory"] else ""
-    return f"{mode}{len(standings)} claims: {', '.join(named)}."
+    some = f" of {table['stated']}" if len(standings) < table["stated"] else ""
+    return f"{mode}{len(standings)}{some} claims: {', '.join(named)}."
 
 
 def how_to_read(table: dict[str, Any]) -> str:
@@ -201,7 +203,9 @@ def part_words(part: dict[str, Any]) -> PartWords:
     """Return one part in words."""
     finding, name = part["finding"], words(part["name"])
     said = [part["definition"]]
+    said += [f"Supports it: {part['supports']} Refutes it: {part['refutes']}"]
     said += ["Stated differently in an earlier confirmatory run."] if part["changed"] else []
+    said += ["Entered into the ledger after its evidence was taken."] if part["late"] else []
     said += [f"Recorded: {note}." if part["recorded"] else f"{note}." for note in part["notes"]]
     if finding is None:
         failed = [part["error"]] if part["error"] else []

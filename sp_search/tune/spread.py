@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
 import ray
@@ -22,7 +22,7 @@ class Answered(NamedTuple):
 
 def spread(
     function: Callable[..., Any], calls: Mapping[str, tuple[Any, ...]], *, cluster: Cluster
-) -> Iterator[Answered]:
+) -> Generator[Answered, None, None]:
     """Call `function` with the arguments of every call on the workers of a cluster.
 
     Args:

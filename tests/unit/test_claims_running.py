@@ -1,6 +1,7 @@
 """The claims' files, their registration, their runs and their table."""
 
 import json
+import signal
 
 import pytest
 
@@ -10,7 +11,7 @@ from sp_search.claims.records import Claim
 from sp_search.claims.running import ask, run_claims
 from sp_search.claims.standing import standing
 from sp_search.cli import main
-from sp_search.errors import StorageError, StudyError
+from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.experiments.base import EXPLORATORY
 from sp_search.ledger import read_ledger
 from sp_search.report.claims import html, markdown
@@ -108,6 +109,38 @@ def test_the_family_holds_parts_that_were_not_asked_for(studies, tmp_path):
     assert run(studies, tmp_path / "out", only=["C01"]).family == 3
 
 
+def test_a_part_of_the_table_names_how_to_make_it_again_and_how_much_of_all_it_is(studies, tmp_path):
+    whole, some = run(studies, tmp_path / "out"), run(studies, tmp_path / "out", only=["C01", "C02"])
+    assert whole.command == f"sp-search claims --studies {studies}"
+    assert some.command == f"sp-search claims --studies {studies} --only C01,C02"
+    assert some.claims[0].parts[0].command == f"sp-search claims --studies {studies} --only C01"
+    assert "2 of 3 claims: 2 supported." in markdown(some.model_dump(mode="json"))
+    assert "\n**3 claims: 2 supported, 1 not testable here.**" in markdown(whole.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize("only", ["", ",", " , "])
+def test_only_with_no_claim_is_refused_and_runs_nothing(studies, tmp_path, capsys, only):
+    command = ["claims", "--in-process", "--studies", str(studies), "--output", str(tmp_path / "out")]
+    assert main([*command, "--only", only]) == 2
+    assert "it should name claims, as in --only C19,C20" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_run_that_the_same_command_goes_on_with(studies, tmp_path, number):
+    out, asked = tmp_path / "out", ask(studies, output=tmp_path / "out")
+
+    def stop(line):
+        signal.raise_signal(number)
+
+    with pytest.raises(Interrupted, match=f"signal {number.value}") as caught:
+        run_claims(asked, cluster=None, progress=stop)
+    assert caught.value.command == f"the same command with --output {out}"
+    said = []
+    assert [row.standing for row in run(studies, out, said=said).claims][:2] == ["supported", "supported"]
+    assert len(said) == 1, "the other experiment was stored"
+
+
 def test_what_is_stored_is_not_measured_again(studies, tmp_path):
     first, said = run(studies, tmp_path / "out"), []
     again = run(studies, tmp_path / "out", said=said)
@@ -135,6 +168,20 @@ def test_a_claim_that_changes_after_its_confirmatory_run_is_marked_and_both_stay
     registered = [one for one in read_ledger(tmp_path / "out") if one.get("registered") == "C01/pools"]
     assert [one["content"]["test"]["than"] for one in registered] == [0.2, 0.3]
     assert "Stated differently" in markdown(table.model_dump(mode="json"))
+
+
+def test_parts_that_are_not_asked_for_are_registered_all_the_same(studies, tmp_path):
+    run(studies, tmp_path / "out", only=["C01"])
+    found = parts_of(run(studies, tmp_path / "out"))
+    assert not any(one.late for one in found.values()), "C02/again shares the experiment of C01/pools"
+
+
+def test_a_part_that_is_written_once_its_evidence_is_there_says_so(studies, tmp_path):
+    run(studies, tmp_path / "out")
+    write(studies, "C04", part("afterwards"), part("blind", n=81))
+    table = run(studies, tmp_path / "out")
+    assert [name for name, one in parts_of(table).items() if one.late] == ["C04/afterwards"]
+    assert markdown(table.model_dump(mode="json")).count("Entered into the ledger after its evidence was taken.") == 1
 
 
 def test_a_claim_that_changes_before_any_confirmatory_run_is_not_marked(studies, tmp_path):
@@ -173,6 +220,28 @@ def test_damaged_evidence_is_refused_by_its_name(studies, tmp_path):
     damaged.write_text("{")
     with pytest.raises(StorageError, match=f"{damaged.name} is damaged: delete it"):
         Evidences(tmp_path / "out" / "evidence").read(damaged.stem)
+
+
+def test_evidence_that_was_changed_by_hand_is_refused(studies, tmp_path):
+    run(studies, tmp_path / "out")
+    file = sorted((tmp_path / "out" / "evidence").glob("*.json"))[0]
+    content = json.loads(file.read_text())
+    content["cells"][0]["value"] = 0.125
+    file.write_text(json.dumps(content))
+    with pytest.raises(StorageError, match=rf"{file.name} has the hash .* it is not what was measured. Delete it"):
+        run(studies, tmp_path / "out")
+    file.unlink()
+    assert parts_of(run(studies, tmp_path / "out"))["C01/pools"].outcome == "supported"
+
+
+def test_evidence_that_a_kill_left_unnoted_is_noted(studies, tmp_path):
+    run(studies, tmp_path / "out")
+    ledger = tmp_path / "out" / "ledger.jsonl"
+    ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:-1]))
+    said = []
+    run(studies, tmp_path / "out", said=said)
+    assert said == []
+    assert sum("evidence" in one for one in read_ledger(tmp_path / "out")) == 2
 
 
 @pytest.mark.parametrize(
