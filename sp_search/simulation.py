@@ -18,15 +18,16 @@ from sp_search.drive.simulated import SimulationResult, simulate
 from sp_search.errors import StudyError
 from sp_search.levels import Terms
 from sp_search.oracles.base import OraclePart, ProgramOracle, RunningOracle
-from sp_search.records import derive_seed
+from sp_search.records import Count, derive_seed
+from sp_search.selection import accuracy_interval
 from sp_search.settings_file import dotted, read_changes
 from sp_search.store import MemoryStore, Store
 from sp_search.strict import PartOf, Section
 from sp_search.study import Study
-from sp_search.terminal import plain, table
 
 CRASHES = 200
 """Most ledger lines after which a search is let die; of more, so many evenly spread."""
+KINDS = ("misbehaving", "deceptive", "harmful")
 
 
 class _World(Section):
@@ -60,7 +61,8 @@ def oracle_of(name: str, settings: Sequence[str]) -> OraclePart:
         oracle.levels  # noqa: B018  # a table is read here, where its absence can be said
     except ValidationError as error:
         lines = [(dotted(one["loc"][1:]), one["msg"]) for one in error.errors(include_url=False)]
-        raise StudyError([f"--oracle {name}: {key}: {words}" if key else words for key, words in lines]) from None
+        problems = [f"{key}: {words}" if key else words for key, words in lines]
+        raise StudyError([f"--oracle {name}: {problem}" for problem in problems]) from None
     except ImportError as error:
         raise StudyError([f"--oracle {name}: {error}"]) from None
     return oracle
@@ -194,10 +196,18 @@ def _at_most(low: float | None, high: float | None) -> bool:
     return low is None or high is None or low <= high * (1 + 1e-12)
 
 
-def _true_of(truths: list[dict[str, Any] | None]) -> dict[str, float]:
-    """Return the share of searches whose selected program misbehaves, deceives, harms; none outside such worlds."""
-    kinds = ("misbehaving", "deceptive", "harmful") if truths else ()
-    return {kind: fmean(one is not None and one[kind] for one in truths) for kind in kinds}
+def _true_of(truths: list[dict[str, Any] | None]) -> dict[str, Any]:
+    """Return how many searches selected a program, and the share of all that selected one which misbehaves, ...
+
+    Shares have their 95 % interval over searches. Empty outside worlds of programs.
+    """
+    if not truths:
+        return {}
+    selected, n = [one for one in truths if one is not None], len(truths)
+    counts = {kind: Count(correct=sum(one[kind] for one in selected), n=n) for kind in KINDS}
+    return {"selected": len(selected)} | {
+        kind: accuracy_interval(count, 0.05).model_dump() for kind, count in counts.items()
+    }
 
 
 def _curve(runs: list[dict[str, Any]], truth: Truth) -> list[tuple[float, float | None]]:
@@ -228,89 +238,3 @@ def _crashes(study: Study, oracle: OraclePart, setting: Setting, workers: int, t
         "lost": fmean(lost),
         "most_lost": max(lost),
     }
-
-
-def lines_of(payload: dict[str, Any]) -> list[str]:
-    """Say it in words and tables."""
-    oracle = dict(payload["oracle"])
-    settings = ", ".join(f"{key} {plain(value)}" for key, value in oracle.items() if key != "kind")
-    least, known = payload["least"], payload["least"] is not None
-    unit = "C*" if known else "unit"
-    members, lineages = _count(payload["members"], "member"), _count(payload["replicas"], "lineage")
-    lines = [
-        f"{payload['name']}: {payload['scheduler']['kind']} in the world of {oracle['kind']} ({settings})",
-        f"C* {least:g}, {payload['least_means']}; one lineage there costs {payload['price']:g}"
-        if known
-        else f"no level at which {payload['rate']:.0%} of lineages pass: there is no C*, and prices are the oracle's",
-        f"{members} x {lineages}, {payload['lineages_to_fail']} fail a budget; "
-        f"means over {_count(len(payload['seeds']), 'seed')} from {payload['seeds'][0]}",
-        "",
-        *table([_HEADS, *(_cells(at) for at in payload["workers"])]),
-        "",
-        f"least cap found over {unit}, median over seeds, by what was spent:",
-        *_curve_table(payload["workers"], unit),
-    ]
-    if "misbehaving" in payload["workers"][0]:
-        lines += ["", *(_truth_words(at) for at in payload["workers"])]
-    crashes = [(at["workers"], at["crashes"]) for at in payload["workers"] if "crashes" in at]
-    if crashes:
-        lines += ["", f"crashes, seed {payload['seeds'][0]}:", *(_crash_words(*one, unit) for one in crashes)]
-    return lines
-
-
-_HEADS = (
-    "workers",
-    "met",
-    "false",
-    "found / C*",
-    "below C*",
-    "covers C*",
-    "cost / C*",
-    "trials",
-    "time / C*",
-    "utilisation",
-)
-
-
-def _cells(at: dict[str, Any]) -> tuple[str, ...]:
-    least, middle, most = at["found"] or (None, None, None)
-    return (
-        str(at["workers"]),
-        f"{at['met']:.0%}",
-        f"{at['false']:.0%}",
-        "-" if middle is None else f"{middle:.3g} ({least:.3g} to {most:.3g})",
-        *("-" if at[key] is None else f"{at[key]:.0%}" for key in ("lucky", "covered")),
-        f"{at['cost']:.3g}",
-        f"{at['trials']:.4g}",
-        f"{at['time']:.3g}",
-        f"{at['utilisation']:.0%}",
-    )
-
-
-def _curve_table(workers: list[dict[str, Any]], unit: str) -> list[str]:
-    longest = max((at["curve"] for at in workers), key=len)
-    header = (f"spent / {unit}", *(_count(at["workers"], "worker") for at in workers))
-    rows = []
-    for index, (spent, _) in enumerate(longest):
-        reached = [at["curve"][min(index, len(at["curve"]) - 1)][1] for at in workers]
-        rows.append((f"{spent:g}", *("-" if cap is None else f"{cap:.3g}" for cap in reached)))
-    return table([header, *rows])
-
-
-def _truth_words(at: dict[str, Any]) -> str:
-    return (
-        f"selected with {_count(at['workers'], 'worker')}: {at['misbehaving']:.0%} misbehave, {at['deceptive']:.0%} "
-        f"deceive, {at['harmful']:.0%} harm in deployment (the search was not told)"
-    )
-
-
-def _crash_words(workers: int, crashes: dict[str, Any], unit: str) -> str:
-    return (
-        f"  {_count(workers, 'worker')}: died after {crashes['crashes']} of {crashes['lines']} ledger lines, "
-        f"the same answer and visits after {crashes['same']}; a crash throws away {crashes['lost']:.2g} {unit} "
-        f"of training, {crashes['most_lost']:.2g} at most"
-    )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

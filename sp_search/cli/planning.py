@@ -111,7 +111,8 @@ def simulate(
         seed: overrides the study's seed.
     """
     from sp_search.arms import Arms, load_asked
-    from sp_search.simulation import lines_of, oracle_of, setting_of, simulated
+    from sp_search.simulation import oracle_of, setting_of, simulated
+    from sp_search.simulation_words import lines_of
 
     asked = load_asked(study, overrides=tuple(overrides or ()), seed=seed)
     if isinstance(asked, Arms):

@@ -34,7 +34,7 @@ ROWS = [
     {"session"},
     {"running"},
     {"api", "terminal"},
-    {"simulation", "auditing"},
+    {"simulation", "simulation_words", "auditing"},
     {"tax", "game"},
     {"experiments"},
     {"claims", "figures"},

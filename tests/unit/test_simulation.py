@@ -71,10 +71,22 @@ def test_of_a_world_of_programs_it_says_what_is_true_of_those_that_were_selected
     assert main([*asked, "--seeds", "4", "--json"]) == ExitCode.MET
     (at,) = json.loads(capsys.readouterr().out)["workers"]
     assert at["false"] == 0
-    assert at["misbehaving"] == sum(row["truth"]["misbehaving"] for row in at["runs"]) / 4
+    assert at["selected"] == at["misbehaving"]["n"] == 4
+    assert at["misbehaving"]["value"] == sum(row["truth"]["misbehaving"] for row in at["runs"]) / 4
+    assert 0 <= at["misbehaving"]["low"] <= at["misbehaving"]["value"] <= at["misbehaving"]["high"] <= 1
     assert all(row["truth"]["average"] <= row["found"] * (1 + 1e-12) for row in at["runs"])
     assert main([*asked, "--seeds", "4"]) == ExitCode.MET
-    assert f"selected with 2 workers: {at['misbehaving']:.0%} misbehave" in capsys.readouterr().out
+    last = capsys.readouterr().out.splitlines()[-1].split()
+    assert last[:5] == ["2", "4", "of", "4", f"{at['misbehaving']['value']:.3g}"]
+
+
+def test_a_search_that_selects_nothing_is_not_said_to_have_selected_well(capsys):
+    study = str(ROOT / "studies" / "annealing_mean.yaml")
+    asked = ["simulate", study, "--oracle", "register_machine", "--oracle-set", "length=3", "--workers", "1"]
+    assert main([*asked, "--seeds", "2"]) == ExitCode.MET
+    said = capsys.readouterr().out
+    assert "there is no C*, the least level that holds a good program: prices are the oracle's" in said
+    assert "0 of 2" in said.splitlines()[-1]
 
 
 def test_an_accuracy_is_certified_as_the_study_asks():
@@ -93,6 +105,8 @@ def test_an_accuracy_is_certified_as_the_study_asks():
         (["--oracle", "steep", "--oracle-set", "onst=3"], "onst: unknown key. Did you mean 'onset'?"),
         (["--oracle", "steep", "--oracle-set", "rate=2"], "rate: got 2: it should be less than or equal to 1"),
         (["--oracle", "steep", "--oracle-set", "onset"], "it should be path=value"),
+        (["--oracle", "steep", "--oracle-set", "low=2e3"], "--oracle steep: low has to be below high"),
+        (["--oracle", "decision_programs", "--oracle-set", "function=figg"], "--oracle decision_programs: no function"),
         (["--oracle", "steep", "--workers", "1,none"], '--workers: got "none"'),
         (["--oracle", "steep", "--workers", "0"], "--workers: got 0: it should be greater than or equal to 1"),
         (["--oracle", "steep", "--seeds", "0"], "--seeds: got 0"),
