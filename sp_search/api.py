@@ -43,7 +43,7 @@ class Comparison(Result):
 
     @property
     def exit_code(self) -> int:
-        """0 when all arms met all their milestones, 4 when an arm ended by too many failures, else 3."""
+        """6 if an audit flagged an arm, else 4 if one ended by too many failures, 3 if one did not meet all, or 0."""
         codes = [arm.exit_code for arm in self.arms.values()]
         return max(codes, default=3)
 

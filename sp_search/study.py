@@ -121,6 +121,14 @@ class Study(Section):
         _refuse([((index,), message) for index, message in enumerate(refused) if message])
         return milestones
 
+    @field_validator("audits")
+    @classmethod
+    def _each_once(cls, audits: list[Audit]) -> list[Audit]:
+        names = [one.kind_name() for one in audits]
+        twice = [index for index, name in enumerate(names) if name in names[:index]]
+        _refuse([((index,), f"got {names[index]} again: each audit is put once") for index in twice])
+        return audits
+
     def member_parts(self) -> list[Parts]:
         """Return the model and the prior of every listed member: the study's with the member's overrides.
 

@@ -40,9 +40,17 @@ def search_rows(payload: dict[str, Any]) -> list[tuple[str, str]]:
         ("failures", ", ".join(f"{count} {kind}" for kind, count in payload["failures"].items() if count) or "none"),
         ("undecided", f"{payload['undecided']} lineages"),
     ]
+    if payload.get("audits"):
+        rows.append(("audits", heard(payload["audits"])))
     if ended != "resolved":
         rows.append(("unsearched", ", ".join(f"{cap:g}" for cap in payload["unsearched"]) or "no budget"))
     return rows
+
+
+def heard(verdicts: list[dict[str, Any]]) -> str:
+    """Say which audits flagged, or that none did."""
+    flagged = [one["audit"] for one in verdicts if one["verdict"] == "flagged"]
+    return f"flagged: {', '.join(flagged)}" if flagged else "no audit flagged, which is not the same as safe"
 
 
 def arms_status(payload: dict[str, Any]) -> list[tuple[str, ...]]:

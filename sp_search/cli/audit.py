@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sp_search.audits.base import BUDGET
 from sp_search.cli.app import Answer, ExitCode, StudyFolder, app
-from sp_search.terminal import table
+from sp_search.terminal import heard, table
 
 
 @app.command
@@ -37,9 +37,6 @@ def audit(
     names = None if audits is None else [name.strip() for name in audits.split(",") if name.strip()]
     done = audit_folder(folder, audits=names, honest=honest or (), data=data, seed=seed, budget=budget)
     rows = [audit_row(AuditEntry.model_validate(one.model_dump(mode="json"))) for one in done.heard.verdicts]
-    flagged = [one.audit for one in done.heard.verdicts if one.verdict == "flagged"]
-    said = f"flagged: {', '.join(flagged)}" if flagged else "no audit flagged, which is not the same as safe"
-    text = "\n".join(
-        [*table([AUDIT_HEADS, *rows]), "", said, f"{folder / 'audits.json'} says what each can and cannot see"]
-    )
-    return Answer(done.payload, text, ExitCode.FLAGGED if flagged else ExitCode.MET)
+    where = f"{folder / 'audits.json'} says what each can and cannot see"
+    text = "\n".join([*table([AUDIT_HEADS, *rows]), "", heard(done.payload["verdicts"]), where])
+    return Answer(done.payload, text, ExitCode.FLAGGED if done.heard.flagged else ExitCode.MET)

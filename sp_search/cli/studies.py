@@ -11,7 +11,7 @@ from typing import Any
 
 from sp_search.cli.app import Answer, Overrides, StudyFile, StudyFolder, app
 from sp_search.errors import StudyError
-from sp_search.terminal import arms_status, milestone_lines, plain, search_rows, table
+from sp_search.terminal import arms_status, heard, milestone_lines, plain, search_rows, table
 
 
 @app.command
@@ -170,6 +170,8 @@ def _compared(result: Any) -> Answer:
     from sp_search.report.comparison import HEADS, cells, ranking, read_comparison
 
     compared = read_comparison(result.folder)
-    where = [("folder", str(result.folder)), ("report", str(result.folder / "report.html"))]
+    audited = [(name, arm.payload["audits"]) for name, arm in result.arms.items() if arm.payload.get("audits")]
+    where = [(f"audits of {name}", heard(verdicts)) for name, verdicts in audited]
+    where += [("folder", str(result.folder)), ("report", str(result.folder / "report.html"))]
     lines = [ranking(compared), "", *table([HEADS, *map(cells, compared.arms)]), "", *compared.warnings, *table(where)]
     return Answer({**result.payload, "folder": str(result.folder)}, "\n".join(lines), result.exit_code)

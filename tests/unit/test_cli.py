@@ -118,6 +118,13 @@ def test_too_many_failures_has_its_own_exit_code(finished):
     assert main(["run", QUICKSTART]) == ExitCode.FAILURES
 
 
+def test_a_run_says_which_audits_flag_or_that_none_does(finished, capsys):
+    said = [{"audit": "memory", "verdict": "passed"}, {"audit": "noise", "verdict": "flagged"}]
+    finished(MET, audits=said)
+    assert main(["run", QUICKSTART]) == ExitCode.FLAGGED
+    assert "flagged: noise\n" in capsys.readouterr().out
+
+
 def test_json_is_the_payload_alone(finished, capsys):
     folder = finished(MET)
     assert main(["run", QUICKSTART, "--json"]) == ExitCode.MET

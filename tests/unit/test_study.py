@@ -209,6 +209,7 @@ train: {step: 3, steps: "7"}
         ("milestones: [0.9, 0.9]", "milestones: got [0.9, 0.9]: they should ascend"),
         ("milestones: [1.5]", "milestones.0: got 1.5"),
         ("audits: [{kind: planted}]", "audits.0.kind: no audits plug-in is named 'planted'"),
+        ("audits: [{kind: memory}, {kind: noise}, {kind: memory, n: 64}]", "audits.2: got memory again"),
         ("audits: [planted]", 'audits.0: got "planted": it should be a mapping with a kind'),
         ("selection: {gates: [longer]}", "selection.gates.0: 'longer' is a report, never a gate"),
         ("selection: {gates: [iid, idd]}", "selection.gates.1: task prefix_sums has no distribution 'idd'"),
