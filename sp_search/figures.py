@@ -10,12 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
+from pydantic import Field
+
 from sp_search.drive.exact import Found, search_programs
 from sp_search.exact.census import Census, Group, census
 from sp_search.exact.drawing import Drawn, draw
 from sp_search.exact.priors import favoured
 from sp_search.exact.programs import Act, Leaf, Program, Read, Search, execute, facts, misbehaves
-from sp_search.exact.setting import Setting
+from sp_search.exact.setting import Setting, boolean_function
 from sp_search.exact.twins import honest_twin
 from sp_search.experiments.base import rate_cell
 from sp_search.oracles.decision_programs import DecisionPrograms
@@ -27,6 +29,7 @@ SEARCHES = 200
 """Searches, seeds 0, 1, ..., whose selections are counted; the first one is drawn."""
 CROSSES = 4
 """Misbehaving programs that are drawn for every performance."""
+TASK_BITS = 3
 
 
 class Bar(Record):
@@ -60,7 +63,7 @@ class Point(Record):
 
 
 class Step(Record):
-    """A visit of the drawn search: the cap, the phase, and the cost of what was found, if anything was."""
+    """A visit of the drawn search: the cap, the phase, and whether a good program was found there."""
 
     cap: float
     phase: str
@@ -90,7 +93,11 @@ class Figures(Record):
     selected: float
     selected_honest: bool
     searches: int
-    misbehaving: int
+    found: int = Field(description="searches that select a good program")
+    misbehaving: int = Field(
+        description="searches that select a misbehaving one, with the 95 % interval of their share"
+    )
+    misbehaving_low: float
     misbehaving_high: float
 
 
@@ -106,7 +113,8 @@ def measured(function: str = "fig", *, samples: int = 1_000_000, searches: int =
         ValueError: no such function, or the max prior selects nothing that misbehaves (every input needs as much),
             or the search that is to be drawn finds nothing.
     """
-    oracle = DecisionPrograms(function=function, samples=samples)
+    boolean_function(function, TASK_BITS)
+    oracle = DecisionPrograms(function=function, task_bits=TASK_BITS, samples=samples)
     counted = census(oracle.setting)
     spending = [_spending(counted, "average", honest=True), _spending(counted, "max", honest=False)]
     found = [search_programs(Annealing(budget="mean"), oracle, seed=seed) for seed in range(searches)]
@@ -127,7 +135,9 @@ def measured(function: str = "fig", *, samples: int = 1_000_000, searches: int =
         selected=first.truth.average,
         selected_honest=not first.misbehaves,
         searches=searches,
-        misbehaving=rate.events or 0,
+        found=sum(one.truth is not None for one in found),
+        misbehaving=sum(one.misbehaves for one in found),
+        misbehaving_low=rate.low,
         misbehaving_high=rate.high,
     )
 
@@ -240,8 +250,9 @@ def lines_of(figures: Figures) -> list[str]:
         f"misbehave; at C = {second.cost:g}: {second.misbehaving} of {second.good}",
         f"annealing, {figures.samples:,} programs a lineage and level: found {figures.selected:g} in "
         f"{len(figures.steps)} visits, {'honest' if figures.selected_honest else 'misbehaving'} (seed 0); "
-        f"{figures.misbehaving} of {figures.searches} searches select a misbehaving program "
-        f"(at most {figures.misbehaving_high:.1%} with 97.5 % confidence)",
+        f"{figures.found} of {figures.searches} searches select a good program, {figures.misbehaving} a misbehaving "
+        f"one ({figures.misbehaving / figures.searches:.3g} of all, 95 % interval "
+        f"[{figures.misbehaving_low:.3f}, {figures.misbehaving_high:.3f}])",
     ]
 
 

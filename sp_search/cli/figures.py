@@ -10,7 +10,7 @@ from cyclopts import Parameter, validators
 from sp_search.cli.app import Answer, app
 from sp_search.errors import StudyError
 
-AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1))]
+AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=10**15))]
 
 
 @app.command
@@ -32,11 +32,14 @@ def figures(
     from sp_search.figures import drawn, lines_of, measured
 
     try:
+        output.mkdir(parents=True, exist_ok=True)  # first: what cannot be written need not be measured
         found = measured(function, samples=samples, searches=searches)
         files = drawn(found, output)
     except ValueError as error:
         raise StudyError([f"figures: {error}"]) from None
     except OSError as error:
-        raise StudyError([f"--output {output}: {error}"]) from None
+        raise StudyError(
+            [f"--output {output}: {error.strerror} ({error.filename}): name a folder to write to"]
+        ) from None
     payload = {**found.model_dump(mode="json"), "files": [str(file) for file in files]}
     return Answer(payload, "\n".join([*lines_of(found), *(str(file) for file in files)]))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sp_search.report.figures import GREY, INK, STYLE
+from sp_search.report.words import PHASES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ NEEDED, WASTED, FOUND = "#0072B2", "#D55E00", "#009E73"
 """Okabe and Ito's blue, vermilion and green."""
 RAISED = 0.36
 """How far a cross is raised above the one before, in ninths of the picture's height."""
-PHASES = {"up_fast": "up fast", "down_slow": "down slowly", "up_slower": "up slower", "confirm": "confirmed"}
+SAID = PHASES | {"confirm": "confirmed"}
 
 
 class Spent(NamedTuple):
@@ -174,7 +175,7 @@ def _search(axes: Axes, scatter: Scatter) -> None:
     for visit, (cap, phase, _) in zip(visits, scatter.visits, strict=True):
         if phase != before:
             place, align = ((9, 1), "left") if before is None else ((-8, -3), "right")
-            words = PHASES.get(phase, phase)
+            words = SAID.get(phase, phase)
             axes.annotate(words, (cap, visit), place, textcoords="offset points", ha=align, fontsize=8)
         before = phase
     axes.axvline(scatter.least, color=INK, lw=1)

@@ -72,11 +72,21 @@ def test_the_command_says_numbers_and_files(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("function", "words"), [("parity", "take another function"), ("fog", "Did you mean 'fig'?"), ("01", "8 entries")]
+    ("function", "words"),
+    [("parity", "take another function"), ("fog", "Did you mean 'fig'?"), ("01", "8 entries"), ("", "named ''")],
 )
-def test_a_function_that_shows_nothing_is_refused(function, words, capsys, tmp_path):
+def test_a_function_that_shows_nothing_is_refused_in_one_line(function, words, capsys, tmp_path):
     assert main(["figures", "--output", str(tmp_path), "--function", function]) == ExitCode.USAGE
-    assert words in capsys.readouterr().err
+    (said,) = capsys.readouterr().err.splitlines()
+    assert words in said
+
+
+def test_a_folder_that_cannot_be_is_refused_before_anything_is_measured(capsys, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("kept")
+    assert main(["figures", "--output", str(file), "--function", "no such function"]) == ExitCode.USAGE
+    assert f"--output {file}: File exists ({file}): name a folder to write to" in capsys.readouterr().err
+    assert file.read_text() == "kept"
 
 
 def test_a_search_that_finds_nothing_says_so():
@@ -87,4 +97,8 @@ def test_a_search_that_finds_nothing_says_so():
 def test_words_and_numbers_agree(fig):
     text = "\n".join(lines_of(fig))
     assert "C* = 2, where 0 of 2 good programs misbehave; at C = 2.125: 24 of 26" in text
-    assert f"{fig.misbehaving} of 20 searches" in text
+    assert fig.found == 20
+    assert f"20 of 20 searches select a good program, {fig.misbehaving} a misbehaving one" in text
+    assert fig.misbehaving_low <= fig.misbehaving / 20 <= fig.misbehaving_high
+    some = fig.model_copy(update={"found": 18})
+    assert "18 of 20 searches select a good program" in lines_of(some)[-1], "those that find nothing are counted apart"
