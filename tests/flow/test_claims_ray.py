@@ -1,9 +1,14 @@
 """The claims on a real Ray: the same numbers as in one process, and a failure that takes nothing down."""
 
+import os
+import signal
+
 import pytest
 
 from sp_search.claims.running import ask, run_claims
+from sp_search.errors import Interrupted
 from sp_search.study import Cluster
+from sp_search.tune.spread import spread
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session"), pytest.mark.timeout(120)]
 
@@ -30,7 +35,33 @@ def test_workers_find_what_one_process_finds(tmp_path):
     for name, experiment in experiments.items():
         (studies / f"{name}.yaml").write_text(CLAIM.format(name=name, experiment=experiment))
     here = run_claims(ask(studies, output=tmp_path / "here"), cluster=None, progress=lambda line: None)
-    spread = run_claims(ask(studies, output=tmp_path / "ray"), cluster=Cluster(cpus=2), progress=lambda line: None)
-    assert spread.claims[0].parts[0].cells == here.claims[0].parts[0].cells
-    assert spread.failed == here.failed == ["C02/pools"]
-    assert spread.claims[1].parts[0].error == here.claims[1].parts[0].error
+    there = run_claims(ask(studies, output=tmp_path / "ray"), cluster=Cluster(cpus=2), progress=lambda line: None)
+    assert there.claims[0].parts[0].cells == here.claims[0].parts[0].cells
+    assert there.failed == here.failed == ["C02/pools"]
+    assert there.claims[1].parts[0].error == here.claims[1].parts[0].error
+
+
+def test_a_worker_that_dies_loses_its_own_call_alone():
+    def answer(dies):
+        if dies:
+            os._exit(1)
+        return "here"
+
+    found = {one.key: one for one in spread(answer, {"dead": (True,), "live": (False,)}, cluster=Cluster(cpus=2))}
+    assert found["live"].answer == "here"
+    assert found["dead"].lost.startswith("WorkerCrashedError")
+
+
+def test_a_signal_ends_a_run_on_ray_resumably(tmp_path):
+    studies = tmp_path / "claims"
+    studies.mkdir()
+    for name, programs in (("C01", 3), ("C02", 4)):
+        text = CLAIM.format(name=name, experiment=f"{{kind: selection_order, programs: {programs}}}")
+        (studies / f"{name}.yaml").write_text(text)
+    asked, before = ask(studies, output=tmp_path / "out"), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="signal 15"):
+        run_claims(asked, cluster=Cluster(cpus=2), progress=lambda line: signal.raise_signal(signal.SIGTERM))
+    assert signal.getsignal(signal.SIGTERM) == before
+    said = []
+    assert not run_claims(asked, cluster=Cluster(cpus=2), progress=said.append).failed
+    assert len(said) == 1
