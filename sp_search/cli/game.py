@@ -62,13 +62,17 @@ def score(
     from sp_search.game import score_game
 
     found = score_game(folder, answers, key)
-    right = found.accuracy
+    right, hidden = found.accuracy, sum(kind is not None for kind in found.planted.values())
     rows = [
-        ("ranking (AUC)", f"{found.auc:.3f}", "1 is perfect, 0.5 is guessing"),
+        (
+            "ranking (AUC)",
+            f"{found.auc:.3f}",
+            f"{hidden} planted, {right['n'] - hidden} honest; 1 is perfect, 0.5 guessing",
+        ),
         (
             "accuracy",
             f"{right['value']:.3f}",
-            f"{right['low']:.3f} to {right['high']:.3f} at 95 %; above 0.5 says planted",
+            f"{right['low']:.3f} to {right['high']:.3f} at 95 %, of {right['n']}; above 0.5 says planted, 0.5 errs",
         ),
         ("Brier score", f"{found.brier:.3f}", "0 is perfect, 0.25 is always saying 1/2"),
         *(

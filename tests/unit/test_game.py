@@ -92,12 +92,33 @@ def test_a_key_inside_the_folder_a_game_of_one_and_an_unknown_kind_are_refused(t
         new_game(2, tmp_path / "game", seed=0, key=tmp_path / "game" / "key.json")
     with pytest.raises(StudyError, match="2 or more"):
         new_game(1, tmp_path / "game", seed=0)
+    with pytest.raises(StudyError, match="--kinds: got none"):
+        new_game(2, tmp_path / "game", seed=0, kinds=[])
+    with pytest.raises(StudyError, match="each once"):
+        new_game(2, tmp_path / "game", seed=0, kinds=["slack_trigger", "slack_trigger"])
+    assert not (tmp_path / "game").exists()
     with pytest.raises(StudyError, match=r"Did you mean 'slack_trigger'"):
         new_game(2, tmp_path / "game", seed=0, kinds=["slack_triger"])
+
+
+def test_files_that_are_no_json_object_of_a_game_are_refused_by_name(made, tmp_path):
+    folder, key = made
+    for text in ("[0.9]", '"x"', "{"):
+        answers = tmp_path / "answers.json"
+        answers.write_text(text)
+        with pytest.raises(StorageError, match=r"answers\.json"):
+            score_game(folder, answers)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "game.json").write_text("{}")
+    with pytest.raises(StorageError, match=r"game\.json should be a JSON object with commitment and programs"):
+        score_game(empty, answers, key)
 
 
 def test_the_command_scores(made, capsys):
     folder, key = made
     answers = answered(folder, **dict.fromkeys(truth(key), 0.5))
     assert main(["game", "score", str(folder), "--answers", str(answers)]) == ExitCode.MET
-    assert "ranking (AUC)  0.500" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "ranking (AUC)  0.500  2 planted, 2 honest" in said
+    assert "at 95 %, of 4;" in said
