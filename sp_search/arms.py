@@ -55,6 +55,8 @@ def load_asked(path: str | Path, *, overrides: Sequence[str] = (), seed: int | N
         StudyError: with every problem of the file, of the overrides and of the arms, which are named.
     """
     draft = read_draft(Path(path))
+    if isinstance(draft.data, dict) and "tax" in draft.data:
+        raise StudyError([f"{path}: its key tax asks for pairs of searches: sp-search tax {path} runs it"])
     if not isinstance(draft.data, dict) or "arms" not in draft.data:
         return load_study(path, overrides=overrides, seed=seed)
     changes = read_changes(overrides, {} if seed is None else {"seed": seed})

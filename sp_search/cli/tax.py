@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sp_search.cli.app import Answer, Overrides, StudyFile, app
+from sp_search.errors import StudyError
 
 
 @app.command
@@ -41,6 +42,8 @@ def tax(
     from sp_search.tax.run import run_tax
     from sp_search.terminal import table
 
+    if in_process and (address is not None or cluster is not None):
+        raise StudyError(["--in-process: it goes with neither --address nor --cluster"])
     own = None if efforts is None else efforts.split(",")
     asked = load_tax(study, overrides=tuple(overrides or ()), seed=seed, repeats=repeats, efforts=own)
     where = Cluster() if cluster is None else load_cluster(cluster)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import Field, field_validator
 
 from sp_search.errors import StudyError
-from sp_search.settings_file import changed, check, read_changes, read_draft
+from sp_search.settings_file import Checked, Draft, changed, check, read_changes, read_draft
 from sp_search.strict import Section, show
 from sp_search.study import Study, study_of
 from sp_search.tasks.triggers import Trigger
@@ -127,9 +127,9 @@ def load_tax(
     options: dict[str, Any] = {} if seed is None else {"seed": seed}
     draft = changed(draft, read_changes(overrides, options))
     own = draft.data.pop("tax", {}) if isinstance(draft.data, dict) else {}
-    own |= {} if repeats is None else {"repeats": repeats}
-    own |= {} if efforts is None else {"efforts": [Effort.read(one).model_dump() for one in efforts]}
-    study, tax = check(Study, draft), _checked(own)
+    asked_for: dict[str, Any] = {} if repeats is None else {"repeats": repeats}
+    asked_for |= {} if efforts is None else {"efforts": [Effort.read(one).model_dump() for one in efforts]}
+    study, tax = check(Study, draft), _checked(own | asked_for if isinstance(own, dict) else own)
     problems = study.problems + tax.problems
     if problems or draft.problems:
         raise draft.refused([draft.cite(problem) for problem in problems])
@@ -138,9 +138,9 @@ def load_tax(
     return asked
 
 
-def _checked(own: dict[str, Any]) -> Any:
-    from sp_search.settings_file import Checked, Draft
-
+def _checked(own: Any) -> Checked:
+    if not isinstance(own, dict):
+        return Checked(None, [(("tax",), f"got {show(own)}: it should be a mapping, as in studies/tax_ponder.yaml")])
     checked = check(TaxSettings, Draft(Path(), own, {}))
     return Checked(checked.settings, [(("tax", *path), message) for path, message in checked.problems])
 

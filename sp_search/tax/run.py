@@ -39,6 +39,7 @@ def run_tax(
     where = cluster or Cluster()
     folder = _folder(asked, output)
     found: dict[str, Found] = {}
+    searches = len(asked.seeds()) * len({one.steps for one in asked.tax.efforts} | set(map(str, asked.tax.efforts)))
     pairs: dict[str, list[Pair]] = {str(effort): [] for effort in asked.tax.efforts}
     with _session(driver, where):
         for seed in asked.seeds():
@@ -49,7 +50,7 @@ def run_tax(
                 }
                 for name, side in sides.items():
                     if name not in found:  # efforts of the same training length share their honest search
-                        sys.stderr.write(f"{name}\n")
+                        sys.stderr.write(f"search {len(found) + 1} of {searches}: {name}\n")
                         found[name] = _searched(side, folder / name, folder, driver, where)
                 honest, deceiver = (found[name] for name in sides)
                 pairs[str(effort)].append(Pair(seed=seed, honest=honest, deceiver=deceiver))
@@ -108,7 +109,7 @@ def _searched(side: Study, own: Path, folder: Path, driver: Driver, where: Clust
     """Run, resume or read one search, and return what it found."""
     try:
         if (own / "result.json").exists():
-            result = Result(own, json.loads((own / "result.json").read_text(encoding="utf-8")))
+            result = _read(own)
         elif was_begun(own):
             result = api.resume(own, driver=driver)
         else:
@@ -116,6 +117,15 @@ def _searched(side: Study, own: Path, folder: Path, driver: Driver, where: Clust
     except Interrupted as interrupted:
         raise Interrupted(folder, interrupted.signal_number, f"the same command with --output {folder}") from None
     return found_of(side, result)
+
+
+def _read(own: Path) -> Result:
+    try:
+        return Result(own, json.loads((own / "result.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"{own / 'result.json'} is damaged ({error}): sp-search resume {own} writes it anew"
+        ) from None
 
 
 def found_of(side: Study, result: Result) -> Found:

@@ -54,7 +54,13 @@ def test_a_tax_study_runs_to_its_page_goes_on_with_more_and_refuses_another_stud
     assert main([*command, "--efforts", "0.2,0.5"]) == 0
     said = capsys.readouterr()
     assert said.err.count("seed0/") == 3, "two searches are read, one is new"
+    assert "search 6 of 6: seed1/deceiver-0.5x1" in said.err
     assert "0.2x1" in said.out
     assert ledger.stat().st_mtime_ns == written
     assert main([*command, "--set", "milestones=[0.31]"]) == 5
     assert "holds another study" in capsys.readouterr().err
+    (ledger.parent / "result.json").write_text("{")
+    assert main(command) == 5
+    assert "result.json is damaged" in capsys.readouterr().err
+    assert main(["resume", str(ledger.parent), "--in-process"]) in (0, 3)
+    assert main(command) == 0

@@ -160,6 +160,21 @@ def test_a_mistake_in_a_tax_file_is_refused_with_what_is_allowed(read, old, new,
         read(FILE.replace(old, new))
 
 
+def test_options_that_make_no_sense_are_refused(tmp_path, capsys):
+    file = tmp_path / "tax.yaml"
+    file.write_text(FILE, encoding="utf-8")
+    for options, said in (
+        (["--set", "tax=5"], "tax: got 5: it should be a mapping"),
+        (["--in-process", "--address", "here:1"], "neither --address nor --cluster"),
+        (["--efforts", "much"], "--efforts: got"),
+    ):
+        assert main(["tax", str(file), *options]) == 2
+        assert said in capsys.readouterr().err
+    for command in ("run", "plan"):
+        assert main([command, str(file)]) == 2
+        assert f"sp-search tax {file} runs it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["", "x2", "0", "1.5", "0.3x", "0.3x2x3", "much"])
 def test_an_effort_that_is_none_is_refused(text):
     with pytest.raises(StudyError, match=r"as in 0.3 or 0.3x2"):
