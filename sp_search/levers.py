@@ -13,7 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sp_search.plugins import find
 from sp_search.records import Record
+from sp_search.schedulers.base import BudgetScheduler
 
 FILE = Path(__file__).with_name("levers.json")
 COMMAND = "python -m benchmarks.levers"
@@ -65,7 +67,7 @@ def measured() -> dict[str, Measured]:
 def levers_of(settings: Mapping[str, Any]) -> list[str]:
     """Return the levers that a study uses, from its settings as JSON."""
     scheduler, train = settings.get("scheduler") or {}, settings.get("train") or {}
-    inherit, descends = scheduler.get("inherit", "off"), scheduler.get("descend", True)
+    inherit, descends = scheduler.get("inherit", "off"), _descends(scheduler)
     uses = {
         "inheritance up": inherit != "off",
         "inheritance down": inherit != "off" and descends,
@@ -75,6 +77,15 @@ def levers_of(settings: Mapping[str, Any]) -> list[str]:
         "stopping at the first find": not descends,
     }
     return [lever for lever, used in uses.items() if used]
+
+
+def _descends(scheduler: Mapping[str, Any]) -> bool:
+    """Whether a search looks below its first find."""
+    if "descend" in scheduler or "kind" not in scheduler:
+        return bool(scheduler.get("descend", True))
+    part = find("schedulers", scheduler["kind"])
+    assert issubclass(part, BudgetScheduler)
+    return not part.first_find
 
 
 def lever_warnings(settings: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ levels seen so far. What opening, losing and closing a level means is the same f
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
@@ -108,6 +108,9 @@ class BudgetScheduler(Plugin):
     The ladder runs from `start` to `stop`: by `resolution` in rollouts, by `factor` in width, whose levels are then the
     prices of the members at these widths; along depth it has every price of the members.
     """
+
+    first_find: ClassVar[bool] = False
+    """Whether it ends at the first program that passes, and never looks below it."""
 
     axis: str = Field("rollouts", description="what realises a budget in the model: rollouts, depth, width")
     budget: BudgetKind = Field("max", description="max caps every input, mean caps the average executed compute")

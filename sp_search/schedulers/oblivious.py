@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import ClassVar
 
 from sp_search.levels import Visit
 from sp_search.schedulers.base import BudgetScheduler, Resolved, View
@@ -26,6 +27,8 @@ def rungs(view: View, ratio: float, offset: float = 0.0) -> list[int]:
 
 class Oblivious(BudgetScheduler):
     """Make the visits of the list in turn. They do not depend on what was seen, so failing all is `Resolved(None)`."""
+
+    first_find: ClassVar = True
 
     def visits(self, view: View) -> Iterator[Visit]:
         """Yield the visits of a search in which nothing passes."""
