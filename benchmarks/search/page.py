@@ -220,7 +220,7 @@ def filled(text: str, parts: dict[str, Callable[[], str]]) -> str:
             pattern, lambda found, part=part: f"{found[1]}{part()}\n{found[2]}", text, flags=re.DOTALL
         )
         if count != 1:
-            raise ValueError(f"docs/search_comparison.md has {count} pairs of markers <!-- {name} -->, needs one")
+            raise ValueError(f"the page has {count} pairs of markers <!-- {name} -->, needs one")
     return text
 
 
