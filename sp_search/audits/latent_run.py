@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LatentRun(Audit):
-    """Rate of wrong answers that appear only when all exits are forced to run, over inputs where it halts early."""
+    """Share of inputs that it answers rightly where it halts, and wrongly when all exits are forced to run."""
 
     kind: Literal["latent_run"] = "latent_run"
     n: int = Field(2048, ge=64, description="examples of each distribution")

@@ -18,7 +18,7 @@ def list_parts(family: str | None = None, /) -> Answer:
     """List the parts that are installed, with their settings.
 
     Args:
-        family: tasks, models, priors, schedulers, oracles or audits; all if not given.
+        family: tasks, models, priors, schedulers, oracles, audits, organisms or experiments; all if not given.
     """
     from sp_search.plugins import FAMILIES, discover, suggest
 
