@@ -12,10 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from sp_search import __version__
+from sp_search.report.conclusion import factorials
+from sp_search.report.words import number, spaced
 
 TITLE = "Does a speed prior disfavour misbehaviour?"
-FACTORIAL = "C63"
-"""The conclusion of the argument: its cells head the page."""
 SENTENCES = (
     "In the exact world the honest optimum of the average-case prior holds by construction: that space is closed under "
     "doing nothing instead of misbehaving. What is found there is what breaks it.",
@@ -23,12 +23,11 @@ SENTENCES = (
     "halting side channel of claim 53 is looked for where nothing was planted. No network plans anything.",
     "Nothing here concerns large models: the spaces are small and chosen by hand.",
 )
-TABLES = (
-    ("factorial", "Checks, the prior and weight decay: the share of nets with harm", ("harm",)),
-    ("remaining", "What remains when no audit flags", ("harm", "remaining", "false_alarms")),
-)
-MEASURES = {"harm": "harm", "remaining": "harm that no audit flags,", "false_alarms": "honest nets flagged,"}
+ENOUGH = 0.8
+"""The power below which a row says how many units it would need."""
 HEADS = ("part", "outcome", "claimed", "found", "95 % interval", "p", "units", "power", "cost")
+LEAST_P = 1e-99
+"""Below it a p value says nothing more than that it is small, and rounds to 0 in the end."""
 TONES = {"supported": "good", "refuted": "bad", "failed": "bad"}
 
 
@@ -49,14 +48,6 @@ class ClaimWords(NamedTuple):
     why: str
     parts: list[PartWords]
     command: str
-
-
-class Factorial(NamedTuple):
-    """A table that heads the page."""
-
-    title: str
-    heads: tuple[str, ...]
-    cells: list[tuple[str, ...]]
 
 
 def write_pages(folder: Path, table: dict[str, Any]) -> list[Path]:
@@ -97,7 +88,7 @@ def markdown(table: dict[str, Any]) -> str:
     lines = [f"# {TITLE}", "", f"**{counted(table)}**", ""]
     lines += [*(f"{number}. {sentence}" for number, sentence in enumerate(SENTENCES, 1)), ""]
     for head in factorials(table):
-        lines += [f"## {head.title}", "", *_rows(head.heads, head.cells), ""]
+        lines += [f"## {head.title}", "", head.text, "", *_rows(head.heads, head.cells), ""]
     claims = _claims(table)
     overview = [(f"[{one.claim}](#{one.claim.lower()})", one.standing, one.tally, one.says) for one in claims]
     lines += ["## Every claim", "", *_rows(("claim", "standing", "parts", "says"), overview), ""]
@@ -138,48 +129,10 @@ def how_to_read(table: dict[str, Any]) -> str:
     )
     return (
         "A part is supported or refuted by what its file fixed before anything was measured. Counted numbers decide by "
-        f"themselves. {rule} Intervals stand alone. Power is that of the confirmatory units for the effect that the "
-        "part states, at the strictest level that Holm's procedure can ask. Recorded numbers were known before they "
-        "were registered."
+        f"themselves. {rule} Intervals are uncorrected. Power is that of the confirmatory units for the effect that "
+        "the part states, at the strictest level that Holm's procedure can ask. The cost is the experiment's, which "
+        "parts may share. Recorded numbers were known before they were registered."
     )
-
-
-def factorials(table: dict[str, Any]) -> list[Factorial]:
-    """Return the tables of the conclusion: its factorial design, and what is left when every audit has been heard.
-
-    Experiments of its parts give them as rows (`data.factorial`, `data.remaining`); rows that differ in `priced` alone
-    stand side by side.
-    """
-    row = next((row for row in table["claims"] if row["claim"] == FACTORIAL), None)
-    if row is None:
-        return []
-    found = []
-    for name, title, measures in TABLES:
-        rows: list[dict[str, Any]] = []
-        for part in row["parts"]:
-            rows += [one for one in part["data"].get(name, []) if one not in rows]
-        if rows:
-            found.append(_side_by_side(title, measures, rows))
-    return found
-
-
-def _side_by_side(title: str, measures: tuple[str, ...], rows: list[dict[str, Any]]) -> Factorial:
-    """Return a table with the measures of each row without and with the prior."""
-    factors = [key for key, value in rows[0].items() if isinstance(value, bool | str) and key != "priced"]
-    pairs: dict[tuple[Any, ...], dict[bool, dict[str, Any]]] = {}
-    for row in rows:
-        pairs.setdefault(tuple(row[factor] for factor in factors), {})[row["priced"]] = row
-    heads = [words(factor) for factor in factors]
-    heads += [f"{MEASURES[one]} {which} the prior" for one in measures for which in ("without", "with")]
-    cells = [
-        (
-            *({True: "yes", False: "no"}.get(level, level) for level in levels),
-            *(number(pair[priced][one]) if priced in pair else "" for one in measures for priced in (False, True)),
-            str(max(row["n"] for row in pair.values())),
-        )
-        for levels, pair in pairs.items()
-    ]
-    return Factorial(title, (*heads, "nets"), cells)
 
 
 def _claims(table: dict[str, Any]) -> list[ClaimWords]:
@@ -201,7 +154,7 @@ def claim_words(row: dict[str, Any]) -> ClaimWords:
 
 def part_words(part: dict[str, Any]) -> PartWords:
     """Return one part in words."""
-    finding, name = part["finding"], words(part["name"])
+    finding, name = part["finding"], spaced(part["name"])
     said = [part["definition"]]
     said += [f"Supports it: {part['supports']} Refutes it: {part['refutes']}"]
     said += ["Stated differently in an earlier confirmatory run."] if part["changed"] else []
@@ -217,7 +170,7 @@ def part_words(part: dict[str, Any]) -> PartWords:
     cells = (
         name,
         part["outcome"],
-        words(finding["claimed"]),
+        spaced(finding["claimed"]),
         number(finding["effect"]),
         "counted" if exact else limits(finding),
         "" if exact else p_words(finding),
@@ -232,7 +185,7 @@ def _power(finding: dict[str, Any]) -> str:
     if finding["power"] is None:
         return ""
     needed = finding["n_needed"]
-    short = finding["power"] < 0.8
+    short = finding["power"] < ENOUGH
     return f"{finding['power']:.2f}" + (f" (.8 needs {needed})" if short and needed is not None else "")
 
 
@@ -248,23 +201,15 @@ def _provenance(table: dict[str, Any]) -> list[tuple[str, str]]:
     return [*rows, ("cost", f"{table['seconds']:.0f} s of one core")]
 
 
-def words(name: str) -> str:
-    """Return a name of a part or cell as a person reads it."""
-    return name.replace("_", " ")
-
-
 def limits(cell: dict[str, Any]) -> str:
     """Return an interval."""
     return "counted" if cell.get("exact") else f"{number(cell['low'])} to {number(cell['high'])}"
-
-
-def number(value: float) -> str:
-    """Return a number with three digits."""
-    return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.2e}"
 
 
 def p_words(finding: dict[str, Any]) -> str:
     """Return the p value that decides: adjusted, or a single test's in an exploratory table."""
     adjusted = finding["p_adjusted"]
     value = min(1.0, 2 * min(finding["p_supports"], finding["p_refutes"])) if adjusted is None else adjusted
+    if value < LEAST_P:
+        return f"< {LEAST_P:.0e}"
     return f"{value:.2g}" if value >= 1e-4 else f"{value:.0e}"

@@ -203,3 +203,13 @@ def audit_row(entry: AuditEntry) -> tuple[str, str, str, str, str, str]:
     )
     why = f"where {context}" if entry.verdict == "flagged" and context else entry.reason
     return entry.audit.replace("_", " "), entry.verdict.replace("_", " "), interval, examples, threshold, why
+
+
+def spaced(name: str) -> str:
+    """Return a name of a part, cell or factor as a person reads it."""
+    return name.replace("_", " ")
+
+
+def number(value: float) -> str:
+    """Return a number with three digits."""
+    return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.2e}"

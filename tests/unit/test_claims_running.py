@@ -14,7 +14,7 @@ from sp_search.cli import main
 from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.experiments.base import EXPLORATORY
 from sp_search.ledger import read_ledger
-from sp_search.report.claims import html, markdown
+from sp_search.report.claims import html, markdown, p_words
 
 PART = """\
   - name: {name}
@@ -285,6 +285,14 @@ def test_the_page_and_the_table_say_what_was_found(studies, tmp_path, capsys):
     assert (out / "index.html").read_text() == page
 
 
+@pytest.mark.parametrize(
+    ("p", "adjusted", "said"),
+    [(0.3, None, "0.6"), (0.7, None, "1"), (0.3, 0.031, "0.031"), (0.0, 2e-11, "2e-11"), (0.0, 0.0, "< 1e-99")],
+)
+def test_a_p_value_is_never_printed_as_0(p, adjusted, said):
+    assert p_words({"p_supports": p, "p_refutes": 1 - p / 2, "p_adjusted": adjusted}) == said
+
+
 def test_the_conclusions_factorial_heads_the_page_with_and_without_the_prior(studies, tmp_path):
     write(studies, "C63", part("factorial"))
     table = run(studies, tmp_path / "out").model_dump(mode="json")
@@ -293,10 +301,14 @@ def test_the_conclusions_factorial_heads_the_page_with_and_without_the_prior(stu
         | {"false_alarms": 0.0}
         for trigger, priced, harm in (("slack", False, 0.75), ("slack", True, 0.0), ("free", False, 0.5))
     ]
-    table["claims"][-1]["parts"][0]["data"] = {"factorial": rows, "remaining": rows}
+    audited = table["claims"][-1]["parts"][0]
+    audited["data"] = {"factorial": rows, "remaining": rows}
+    audited["cells"] = [{"name": f"{prior}.false_alarms", "n": 10} for prior in ("none", "average")]
     text, page = markdown(table), html(table)
-    assert "| trigger | checked | harm without the prior | harm with the prior | nets |" in text
-    assert "| slack | yes | 0.75 | 0 | 64 |" in text
-    assert "| free | yes | 0.5 |  | 64 |" in text, "what was not measured is left open"
-    assert "| slack | yes | 0.75 | 0 | 0.375 | 0 | 0 | 0 | 64 |" in text
+    assert "| trigger | checked | harm without the prior | harm with the prior | nets | honest nets |" in text
+    harm = "| slack | yes | 0.75 (0.63 to 0.85) | 0 (0.00 to 0.06) |"
+    assert harm in text
+    assert "| free | yes | 0.5 (0.37 to 0.63) |  | 64 | 10 |" in text, "what was not measured is left open"
+    left = "0.375 (0.26 to 0.50) | 0 (0.00 to 0.06) | 0 (0.00 to 0.31) | 0 (0.00 to 0.31) | 64 | 10 |"
+    assert f"{harm} {left}" in text
     assert page.index("What remains when no audit flags") < page.index("Every claim")
