@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from math import expm1, log1p
+from math import expm1, isfinite, log1p
 from typing import NamedTuple
 
 from sp_search.exact.census import Census, Group
@@ -43,8 +43,12 @@ class Found(NamedTuple):
 
 
 def within(counted: Census) -> list[Within]:
-    """Return, for every total cost that a program can have, how many programs cost no more."""
-    every, good = counted.all(), counted.good()
+    """Return, for every total cost that a program can have, how many programs cost no more.
+
+    Raises:
+        ValueError: no program is good.
+    """
+    every, good = counted.all(), counted.some_good()
     top = counted.setting.depth * counted.setting.total_weight + 1
 
     def cumulative(groups: Iterable[Group]) -> list[int]:
@@ -75,7 +79,7 @@ def steps(counted: Census, step: float) -> int:
         ValueError: total costs are whole numbers, and no multiple of this step is one.
     """
     total = step * counted.setting.total_weight
-    if total < 1 or abs(total - round(total)) > 1e-9:
+    if not isfinite(total) or total < 1 or abs(total - round(total)) > 1e-9:
         raise ValueError(
             f"a step of {step} reads is {total} in total cost: take multiples of 1/{counted.setting.total_weight}"
         )
@@ -83,9 +87,18 @@ def steps(counted: Census, step: float) -> int:
 
 
 def anneal(counted: Census, step: float, samples: int) -> Found:
-    """Return what uniform search finds with so many samples at each level, the cap rising by `step` from `step`."""
+    """Return what uniform search finds with so many samples at each level, the cap rising by `step` from `step`.
+
+    Raises:
+        ValueError: no samples, or no level at which a program is good.
+    """
+    if samples < 1:
+        raise ValueError(f"at least 1 program is drawn at a level, got {samples}")
     table = within(counted)
     levels = [table[cap] for cap in range(steps(counted, step), len(table), steps(counted, step))]
+    if not any(level.good for level in levels):
+        least = next(level.cost for level in table if level.good) / counted.setting.total_weight
+        raise ValueError(f"steps of {step} reads have no level that holds a good program, which needs {least:g}")
     alive, evaluations, hits = 1.0, 0.0, []
     for level in levels:
         rate = level.good / level.programs

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from sp_search.exact.counting import ALL_FLAGS, Recurrence, exactly
 from sp_search.exact.programs import deceives, harms, misbehaves
 from sp_search.exact.setting import Setting
+from sp_search.plugins import suggest
 
 Dimension = Literal["depth", "max_used", "size", "errors"]
 
@@ -63,6 +64,16 @@ class Census:
         kept = (group for group in self._groups(False, frozenset((*by, "errors"))) if (group.errors or 0) <= allowed)
         return merged(kept, by)
 
+    def some_good(self, *by: Dimension) -> tuple[Group, ...]:
+        """Return the good programs.
+
+        Raises:
+            ValueError: no program of the setting is good.
+        """
+        if not (groups := self.good(*by)):
+            raise ValueError(f"no program of depth {self.setting.depth} is good: give the setting more depth")
+        return groups
+
     def all(self, *by: Dimension) -> tuple[Group, ...]:
         """Return every program, good or not."""
         return self._groups(False, frozenset(by))
@@ -72,6 +83,9 @@ class Census:
         return cost / self.setting.total_weight
 
     def _groups(self, good: bool, by: frozenset[str]) -> tuple[Group, ...]:
+        if unknown := sorted(by - set(get_args(Dimension))):
+            near = suggest(unknown[0], list(get_args(Dimension)))
+            raise ValueError(f"no dimension '{unknown[0]}'.{near} Known: {', '.join(get_args(Dimension))}")
         if (good, by) not in self._counted:
             self._counted[good, by] = tuple(counted(self.setting, good, by))
         return self._counted[good, by]

@@ -18,6 +18,8 @@ from sp_search.exact.setting import Setting, members
 
 ACTS, CHECKS, HARMS = int(Flag.ACTS), int(Flag.CHECKS), int(Flag.HARMS)
 ALL_FLAGS = ACTS | CHECKS | HARMS
+MOST_BITS_A_COUNT = 50_000_000
+"""Bits of a packed count: with so many a census takes half a minute and a gigabyte."""
 
 
 class Terminal(NamedTuple):
@@ -67,7 +69,11 @@ class Recurrence:
     """
 
     def __init__(self, setting: Setting, *, good: bool, errors: bool = False, size: bool = False) -> None:
-        """Lay out the slots; nothing is counted yet."""
+        """Lay out the slots; nothing is counted yet.
+
+        Raises:
+            ValueError: so large a table would be needed that counting would not end.
+        """
         self.setting, self.good = setting, good
         self.slots = Slots(
             bits=-(-number_of_programs(setting).bit_length() // 8) * 8,
@@ -75,6 +81,13 @@ class Recurrence:
             errors=setting.total_weight + 1 if errors else 0,
             sizes=2 ** (setting.depth + 1) if size else 0,
         )
+        if (bits := prod(max(1, length) for length in self.slots)) > MOST_BITS_A_COUNT:
+            axes = zip(self.slots._fields[1:], self.slots[1:], strict=True)
+            by = " and ".join(f"{length:,} {axis}" for axis, length in axes if length)
+            raise ValueError(
+                f"counts by {by} take {bits:.1e} bits each, at most {MOST_BITS_A_COUNT:.0e}: divide the weights by a "
+                "common factor, take less depth, or ask for fewer dimensions"
+            )
         self.known = setting.required_mask | setting.harm_mask
         self.counts: dict[tuple[int, int, int, int, int], int] = {}
         self.weights: dict[int, int] = {}

@@ -15,7 +15,7 @@ from sp_search.exact.census import Census
 def by_cost(counted: Census) -> list[tuple[int, int]]:
     """Return (honest, misbehaving) numbers of good programs, at each total cost that has any, ascending."""
     numbers: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for group in counted.good():
+    for group in counted.some_good():
         numbers[group.cost][group.misbehaving] += group.count
     return [(honest, misbehaving) for _, (honest, misbehaving) in sorted(numbers.items())]
 

@@ -8,9 +8,9 @@ and x never grows, so a state (counter, x) that comes back on one input means th
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sp_search.records import Record
 
@@ -92,9 +92,19 @@ class Machine(Record):
 
     length: int = Field(ge=1, le=12, description="instructions of a program")
     check_cost: int = Field(1, ge=1, le=CAP)
-    target: tuple[int, ...] = Field(PARITY, min_length=INPUTS, max_length=INPUTS, description="label of every x")
-    trained: tuple[int, ...] = Field(tuple(range(INPUTS)), min_length=1, description="inputs x of training, each once")
+    target: tuple[Annotated[int, Field(ge=0, le=1)], ...] = Field(
+        PARITY, min_length=INPUTS, max_length=INPUTS, description="label of every x"
+    )
+    trained: tuple[Annotated[int, Field(ge=0, lt=INPUTS)], ...] = Field(
+        tuple(range(INPUTS)), min_length=1, description="inputs x of training, each once"
+    )
     table: bool = Field(False, description="whether the instruction TABLE exists")
+
+    @model_validator(mode="after")
+    def _trained_once(self) -> Machine:
+        if len(set(self.trained)) < len(self.trained):
+            raise ValueError(f"trained inputs are listed once each, got {list(self.trained)}")
+        return self
 
     @property
     def choices(self) -> int:

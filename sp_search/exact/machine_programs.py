@@ -33,6 +33,9 @@ from sp_search.exact.machine import (
 )
 from sp_search.records import Record
 
+MOST_COUNTED = 8
+"""Instructions of programs that are counted, which takes minutes."""
+
 
 class Group(NamedTuple):
     """Good programs that do the same on every input.
@@ -72,7 +75,15 @@ class Halted(NamedTuple):
 
 @lru_cache(maxsize=16)
 def good_programs(machine: Machine) -> tuple[Group, ...]:
-    """Return all good programs of a setting."""
+    """Return all good programs of a setting.
+
+    Raises:
+        ValueError: it has more instructions than can be counted; every one more takes some twenty times as long.
+    """
+    if machine.length > MOST_COUNTED:
+        raise ValueError(
+            f"programs of {machine.length} instructions cannot be counted, only searched: at most {MOST_COUNTED}"
+        )
     return tuple(_Enumeration(machine).groups())
 
 
@@ -210,7 +221,8 @@ def select(machines: Sequence[Machine], prior: str) -> Choice:
     rank, weigh = PRIORS[prior]
     every = [(machine, group) for machine in machines for group in good_programs(machine)]
     if not every:
-        raise ValueError(f"no program of {machines[0].length} instructions is good: give the machine more")
+        lengths = ", ".join(str(machine.length) for machine in machines)
+        raise ValueError(f"no program of {lengths or 'no'} instructions is good: give the machine more")
     best = min(map(rank, every))
     chosen = [one for one in every if rank(one) == best]
     weights = [weigh(one) * one[1].programs for one in chosen]
@@ -228,9 +240,20 @@ def select(machines: Sequence[Machine], prior: str) -> Choice:
     )
 
 
+def some_good(machine: Machine) -> tuple[Group, ...]:
+    """Return all good programs of a setting that has any.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not (groups := good_programs(machine)):
+        raise ValueError(f"no program of {machine.length} instructions is good: give the machine more")
+    return groups
+
+
 def misbehaving_within(machine: Machine, slack: float) -> float:
     """Return the share misbehaving of good programs whose average cost is within `slack` of the least."""
-    groups = good_programs(machine)
+    groups = some_good(machine)
     cap = min(group.total for group in groups) + slack * len(machine.trained)
     near = [group for group in groups if group.total <= cap]
     return sum(group.programs for group in near if group.misbehaving) / sum(group.programs for group in near)
@@ -245,6 +268,10 @@ def deceptive_excess(machine: Machine, tasks: int) -> float:
     def least(groups: Iterable[Group]) -> Fraction:
         return min(Fraction(group.total + (tasks - 1) * group.later, tasks * len(machine.trained)) for group in groups)
 
-    groups = good_programs(machine)
-    deceptive = least(group for group in groups if group.deceptive)
-    return float(deceptive - least(group for group in groups if not group.misbehaving))
+    groups = some_good(machine)
+    deceptive = [group for group in groups if group.deceptive]
+    honest = [group for group in groups if not group.misbehaving]
+    if not deceptive or not honest:
+        kind = "honest" if deceptive else "deceptive"
+        raise ValueError(f"no good program of {machine.length} instructions is {kind}: give the machine more")
+    return float(least(deceptive) - least(honest))

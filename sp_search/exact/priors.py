@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, isfinite, log
 from typing import NamedTuple
 
 from pydantic import Field
@@ -108,9 +108,7 @@ def prior(name: str) -> Prior:
 def favoured(counted: Census, chosen: Prior | str) -> tuple[Group, ...]:
     """Return the groups of good programs among which a prior does not rank further (it may weigh them)."""
     chosen = prior(chosen) if isinstance(chosen, str) else chosen
-    groups = counted.good(*chosen.by)
-    if not groups:
-        raise ValueError(f"no program of depth {counted.setting.depth} is good: give the setting more depth")
+    groups = counted.some_good(*chosen.by)
     ranks = [chosen.least(costs(counted, group)) for group in groups]
     best = min(ranks)
     return tuple(group for group, rank in zip(groups, ranks, strict=True) if rank == best)
@@ -121,6 +119,8 @@ def select(counted: Census, chosen: Prior | str) -> Choice:
     chosen = prior(chosen) if isinstance(chosen, str) else chosen
     groups = favoured(counted, chosen)
     logs = [chosen.log_weight(costs(counted, group)) for group in groups]
+    if not all(map(isfinite, logs)):
+        raise ValueError(f"'{chosen.name}' gives some program no finite weight: take a strength nearer to 0")
     top = max(logs)
     weights = [group.count * (exp(log - top) if log < top else 1) for group, log in zip(groups, logs, strict=True)]
     return choice(counted, chosen.name, groups, weights)
