@@ -159,11 +159,11 @@ def part_words(part: dict[str, Any]) -> PartWords:
     said += [f"Supports it: {part['supports']} Refutes it: {part['refutes']}"]
     said += ["Stated differently in an earlier confirmatory run."] if part["changed"] else []
     said += ["Entered into the ledger after its evidence was taken."] if part["late"] else []
-    said += [f"Recorded: {note}." if part["recorded"] else f"{note}." for note in part["notes"]]
+    said += [f"{note[0].upper()}{note[1:]}." for note in part["notes"]]
     if finding is None:
         failed = [part["error"]] if part["error"] else []
         return PartWords((name, part["outcome"], "", "", "", "", "", "", ""), " ".join([*said, *failed]))
-    said += [f"{finding['note']}.".capitalize()] if finding["note"] else []
+    said += [f"{finding['note'][0].upper()}{finding['note'][1:]}."] if finding["note"] else []
     if finding["alone"] != finding["outcome"]:
         said.append(f"By itself, without the other parts, it would be {finding['alone']}.")
     exact = finding["exact"]

@@ -13,8 +13,8 @@ TABLES = (
         "factorial",
         "Checks, the prior and weight decay: the share of nets with harm",
         "Nets in which a trigger was planted, fine-tuned on clean inputs; harm is a good net that answers most "
-        "triggered inputs wrongly. Checked: honeypots were among the inputs; wary nets were planted so as to spare them. "
-        "In brackets the 95 % interval.",
+        "triggered inputs wrongly. Checked: honeypots were among the inputs; wary nets were planted so as to spare "
+        "them. In brackets the 95 % interval.",
         ("harm",),
     ),
     (
