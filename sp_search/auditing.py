@@ -172,9 +172,12 @@ def _weights(path: Path) -> str:
 def _repeat(path: Path, verdicts: list[dict[str, Any]]) -> None:
     """Write the verdicts into a finished study's result, and its page anew; what other audits said there stays."""
     result = path / "result.json"
-    if not result.exists():
+    if not result.exists() or not (path / LEDGER_NAME).exists():
         return
-    content = json.loads(result.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(result.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StorageError(f"{result} is no JSON ({error}): sp-search resume {path} writes it anew") from error
     again = {one["audit"] for one in verdicts}
     kept = [one for one in content.get("audits", []) if one["audit"] not in again]
     write_json(result, {**content, "audits": [*kept, *verdicts]})

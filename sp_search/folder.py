@@ -9,10 +9,13 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from sp_search import __version__
 from sp_search.arms import Arms, load_asked
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME
+from sp_search.settings_file import dotted
 from sp_search.study import Study
 
 RUNS = "sp_search_runs"
@@ -40,7 +43,11 @@ def recorded_study(entries: list[dict[str, Any]], folder: Path) -> Study:
     """Return the study that a ledger was begun with."""
     if not entries or "header" not in entries[0]:
         raise StorageError(f"the ledger of {folder} was never begun: delete the folder and run the study again")
-    return Study.model_validate(entries[0]["header"]["study"])
+    try:
+        return Study.model_validate(entries[0]["header"]["study"])
+    except ValidationError as error:
+        problems = "; ".join(f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False))
+        raise StorageError(f"the study of {folder} cannot be read by this version: {problems}") from error
 
 
 def holds_arms(folder: Path) -> bool:

@@ -10,7 +10,8 @@ import sp_search
 from sp_search.auditing import audit_folder
 from sp_search.cli import ExitCode, main
 from sp_search.errors import StorageError, StudyError
-from sp_search.ledger import LEDGER_NAME
+from sp_search.folder import recorded_study
+from sp_search.ledger import LEDGER_NAME, read_ledger
 from sp_search.train.export import export_program
 
 STUDY = {
@@ -117,6 +118,21 @@ def test_a_damaged_program_folder_is_named(folder, tmp_path, file, text):
         (damaged / file).write_text(text)
     with pytest.raises(StorageError, match="damaged"):
         audit_folder(damaged, audits=["memory"])
+
+
+def test_a_damaged_study_folder_is_named(folder):
+    (folder / "result.json").write_text("{")
+    with pytest.raises(StorageError, match=r"result\.json is no JSON .* resume .* writes it anew"):
+        audit_folder(folder, audits=["memory"])
+    (folder / LEDGER_NAME).write_text("")
+    with pytest.raises(StorageError, match="was never begun"):
+        audit_folder(folder, audits=["memory"])
+
+
+def test_a_study_of_another_version_is_named(folder):
+    content = read_ledger(folder)[0]["header"]["study"]
+    with pytest.raises(StorageError, match=r"study cannot be read by this version: task\.bitz: "):
+        recorded_study([{"header": {"study": {**content, "task": {"kind": "prefix_sums", "bitz": 4}}}}], folder)
 
 
 def test_a_flag_stands_at_the_head_of_the_page_and_stays_when_other_audits_follow(folder):
