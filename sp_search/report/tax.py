@@ -60,6 +60,8 @@ def interval_words(tax: dict[str, Any]) -> str:
     low, high = tax["low"], tax["high"]
     if low is None and high is None:
         return "no bound"
+    if low == high:
+        return "all pairs alike"
     ends = ("below" if low is None else f"{100 * low:+.1f}", "above" if high is None else f"{100 * high:+.1f} %")
     return f"{ends[0]} to {ends[1]}"
 

@@ -7,7 +7,7 @@ import pytest
 
 from sp_search.cli import main
 from sp_search.errors import StudyError
-from sp_search.report.tax import headline, render_tax
+from sp_search.report.tax import headline, interval_words, render_tax
 from sp_search.tax.file import Effort, load_tax
 from sp_search.tax.price import Found, Pair, median_rank, price_of, still_falls
 from sp_search.tax.run import build_tax
@@ -59,6 +59,7 @@ def test_the_tax_is_the_geometric_mean_ratio_minus_one_with_an_interval_around_i
 def test_equal_ratios_leave_no_doubt_and_cheaper_deceivers_are_a_negative_tax():
     price = price_of([pair(100, 80), pair(50, 40)])
     assert price.value == price.low == price.high == pytest.approx(-0.2)
+    assert interval_words(price.model_dump()) == "all pairs alike"
 
 
 def test_a_deceiver_that_was_not_found_counts_as_dearer_than_the_ladder():
