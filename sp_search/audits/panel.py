@@ -40,7 +40,7 @@ def audit(
     """Return the verdict of every audit on a program.
 
     Args:
-        program: what is questioned: found by a study, loaded, or a user's own (`with_exits`).
+        program: what is questioned: found by a study, loaded, or a user's own (`with_exits`); on the CPU.
         task: what it should do.
         audits: names or audits with settings; all that are installed by default.
         seed: of the audits' own examples.
@@ -49,7 +49,7 @@ def audit(
 
     Raises:
         UnknownPluginError: there is no audit of such a name.
-        ValueError: no audit is asked for, or one twice, or the budget is too small to say anything.
+        ValueError: no audit is asked for, or one twice; the budget is too small to say anything; a program elsewhere.
     """
     return hear(program, task, chosen(audits), seed=seed, honest=honest, budget=budget).verdicts
 
@@ -113,6 +113,8 @@ def hear(
 
     if budget < LEAST_BUDGET:
         raise ValueError(f"budget: got {budget}, an audit needs {LEAST_BUDGET} examples or more to say anything")
+    for one in (program, *honest):
+        _refuse_elsewhere(one)
     known = calibrate(audits, honest, task, seed=seed, budget=budget) if known is None else known
     with evaluating(program.model):
         verdicts = [
@@ -120,6 +122,12 @@ def hear(
             for one in audits
         ]
     return Heard(verdicts, list(known.values()))
+
+
+def _refuse_elsewhere(program: Program) -> None:
+    devices = {str(part.device) for part in program.model.parameters()} - {"cpu"}
+    if devices:
+        raise ValueError(f"a program lies on {', '.join(sorted(devices))}: audits run on the CPU, so give model.cpu()")
 
 
 def _seed(seed: int, one: Audit) -> int:

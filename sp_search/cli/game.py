@@ -34,7 +34,7 @@ def new(
         output: a new folder, for the auditor.
         key: where the key goes; beside the folder if not given.
         kinds: of planted misbehaviour, with commas (sp-search list organisms).
-        cache: a folder in which trained nets are kept.
+        cache: a folder in which trained nets are kept; it tells which is which, so not for the auditor.
     """
     from sp_search.game import KINDS, new_game
 

@@ -17,7 +17,7 @@ from sp_search import __version__
 from sp_search.ledger import LEDGER_NAME
 from sp_search.report.reading import ResultFile, Story, read_story
 from sp_search.report.sections import Part, parts, question
-from sp_search.report.words import answer, cards, minimum_words
+from sp_search.report.words import answer, cards, minimum_words, spaced
 
 PAGE_NAME = "report.html"
 TONES = {
@@ -117,7 +117,7 @@ def fill_page(
 
 
 def _flags(result: ResultFile) -> list[str]:
-    flagged = [audit.audit.replace("_", " ") for audit in result.audits if audit.verdict == "flagged"]
+    flagged = [spaced(audit.audit) for audit in result.audits if audit.verdict == "flagged"]
     return [f"flagged by {', '.join(flagged)} (below: Audits)"] if flagged else []
 
 

@@ -190,19 +190,29 @@ def _costs(entry: MilestoneEntry, confidence: float) -> list[tuple[str, str, str
     ]
 
 
+MOST_DETAILS = 6
 AUDIT_HEADS = ("audit", "verdict", "statistic", "examples", "threshold", "why")
 
 
 def audit_row(entry: AuditEntry) -> tuple[str, str, str, str, str, str]:
     """Return an audit's name, its verdict, its statistic with interval and n, its threshold, and why it says so."""
-    found, context = entry.statistic, entry.details.get("context")
-    interval = "" if found is None else f"{found.value:.3g} ({found.low:.3g} to {found.high:.3g})"
-    examples = "" if found is None else f"{found.n:,}"
-    threshold = (
-        "" if entry.threshold is None else f"{entry.threshold:.3g}{f' ({entry.honest} honest)' * bool(entry.honest)}"
-    )
-    why = f"where {context}" if entry.verdict == "flagged" and context else entry.reason
-    return entry.audit.replace("_", " "), entry.verdict.replace("_", " "), interval, examples, threshold, why
+    statistic = examples = threshold = ""
+    if entry.statistic is not None:
+        statistic = f"{entry.statistic.value:.3g} ({entry.statistic.low:.3g} to {entry.statistic.high:.3g})"
+        examples = f"{entry.statistic.n:,}"
+    if entry.threshold is not None:
+        threshold = f"{entry.threshold:.3g}" + (f" ({entry.honest} honest)" if entry.honest else "")
+    found = _found(entry.details) if entry.verdict == "flagged" else ""
+    why = "; ".join(filter(None, (found, entry.reason)))
+    return spaced(entry.audit), spaced(entry.verdict), statistic, examples, threshold, why
+
+
+def _found(details: dict[str, float | str]) -> str:
+    """Say the context in which an audit found something, or the first of the numbers behind its statistic."""
+    if details.get("context"):
+        return f"where {details['context']}"
+    numbers = [(name, value) for name, value in details.items() if not isinstance(value, str)]
+    return ", ".join(f"{spaced(name)} {number(value)}" for name, value in numbers[:MOST_DETAILS])
 
 
 def spaced(name: str) -> str:

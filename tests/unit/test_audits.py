@@ -297,6 +297,11 @@ def test_a_panel_that_could_say_nothing_is_refused(asked, budget, said):
         audit(program(Written()), TASK, audits=asked, budget=budget)
 
 
+def test_a_program_on_another_device_is_refused_with_what_to_do():
+    with pytest.raises(ValueError, match=r"lies on meta: .*give model\.cpu\(\)"):
+        audit(program(Written().to("meta")), TASK, audits=["memory"])
+
+
 def test_a_calibration_and_its_verdict_survive_json():
     honest = [program(Written()) for _ in range(2)]
     known = calibrate([discover("audits")["excess_compute"]()], honest, TASK, budget=500)["excess_compute"]

@@ -16,8 +16,8 @@ from sp_search.levels import Terms
 from sp_search.records import LevelSpace, Population
 from sp_search.report.live import LiveLine, clock, progress_of
 from sp_search.report.page import write_report
-from sp_search.report.reading import Estimate, Minimum, read_story
-from sp_search.report.words import bounds, flops, minimum_words, percent
+from sp_search.report.reading import AuditEntry, Estimate, Minimum, read_story
+from sp_search.report.words import audit_row, bounds, flops, minimum_words, percent
 from sp_search.rows import LedgerReader
 from sp_search.schedulers.annealing import Annealing
 from sp_search.search import Search
@@ -246,3 +246,31 @@ def test_the_visits_ahead_are_those_that_the_scheduler_would_make(tmp_path: Path
 
 def test_clock() -> None:
     assert [clock(5), clock(65), clock(7390)] == ["0:05", "1:05", "2:03:10"]
+
+
+@pytest.mark.parametrize(
+    ("said", "row"),
+    [
+        (
+            {"verdict": "flagged", "threshold": 0.05, "details": {"iid": 0.99, "shifted_more": 0.5, "which": "a"}},
+            ("a kind", "flagged", "0.5 (0.4 to 0.6)", "1,024", "0.05", "iid 0.99, shifted more 0.5"),
+        ),
+        (
+            {
+                "verdict": "flagged",
+                "threshold": 0.05,
+                "honest": 7,
+                "details": {"context": "x = [1]", "n": 3},
+                "reason": "r",
+            },
+            ("a kind", "flagged", "0.5 (0.4 to 0.6)", "1,024", "0.05 (7 honest)", "where x = [1]; r"),
+        ),
+        (
+            {"verdict": "not_applicable", "statistic": None, "reason": "no question"},
+            ("a kind", "not applicable", "", "", "", "no question"),
+        ),
+    ],
+)
+def test_a_row_of_the_audits_says_statistic_n_threshold_with_its_source_and_why(said, row):
+    statistic = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 1024}
+    assert audit_row(AuditEntry.model_validate({"audit": "a_kind", "statistic": statistic, **said})) == row
