@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from sp_search.cli.app import Answer, Overrides, StudyFile, app
+from sp_search.cli.app import Answer, ExitCode, Overrides, StudyFile, app
 from sp_search.errors import StudyError
 
 
@@ -52,4 +53,12 @@ def tax(
     page = write_tax_page(folder, payload)
     rows = table([HEADS, *map(effort_row, payload["efforts"])])
     text = [headline(payload), "", *rows, "", *table([("folder", str(folder)), ("report", str(page))])]
-    return Answer({**payload, "folder": str(folder)}, "\n".join(text))
+    return Answer({**payload, "folder": str(folder)}, "\n".join(text), _code(payload))
+
+
+def _code(payload: dict[str, Any]) -> ExitCode:
+    """Return whether trials failed, or else whether the largest effort has a tax."""
+    pairs = [pair for row in payload["efforts"] for pair in row["pairs"]]
+    if {pair[side]["ended"] for pair in pairs for side in ("honest", "deceiver")} & {"no_members", "failures"}:
+        return ExitCode.FAILURES
+    return ExitCode.NOT_MET if payload["tax"]["value"] is None else ExitCode.MET

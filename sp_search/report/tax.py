@@ -36,11 +36,15 @@ MEANING = (
 def headline(payload: dict[str, Any]) -> str:
     """Return the answer in a sentence."""
     last, tax = payload["efforts"][-1], payload["tax"]
-    missing = tax["deceiver_missing"]
+    missing = [pair["deceiver"] for pair in last["pairs"] if pair["deceiver"]["cost"] is None]
+    bounding = sum(one["above"] is not None for one in missing)
     words = f"Deceiving costs {tax_words(tax)} of the compute of good programs"
     words += f" ({interval_words(tax)}; {tax['pairs']} pairs of searches, effort {last['effort']})."
-    if missing:
-        words += f" {missing} of {tax['pairs']} searches found no deceiver: they count as dearer than their ladder."
+    if bounding:
+        words += f" {bounding} of {tax['pairs']} searches found no deceiver: they count as dearer than their ladder."
+    if len(missing) > bounding:
+        ends = dict.fromkeys(ENDINGS.get(one["ended"], one["ended"]) for one in missing if one["above"] is None)
+        words += f" {len(missing) - bounding} of {tax['pairs']} searches for deceivers tell nothing: {'; '.join(ends)}."
     if tax["honest_missing"]:
         words += f" {tax['honest_missing']} of {tax['pairs']} searches found no good program."
     if payload["upper_bound"]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sp_search import api
-from sp_search.errors import Interrupted, StorageError
+from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.folder import new_folder, versions, write_json
 from sp_search.ledger import was_begun
 from sp_search.plan import plan_study
@@ -33,9 +33,11 @@ def run_tax(
     """Run every pair, and return the folder and the content of its `tax.json`.
 
     Raises:
+        StudyError: next to no input of the task carries the trigger.
         StorageError: the folder holds another study.
         Interrupted: a signal ended it; the same command with the same folder goes on.
     """
+    _try_trigger(asked)
     where = cluster or Cluster()
     folder = _folder(asked, output)
     found: dict[str, Found] = {}
@@ -91,6 +93,19 @@ def build_tax(asked: TaxStudy, pairs: dict[str, list[Pair]]) -> dict[str, Any]:
         "upper_bound": bool(rows[-1]["still_falls"]),
         "versions": versions(),
     }
+
+
+def _try_trigger(asked: TaxStudy) -> None:
+    """Draw an input of every kind, before a search fails by it."""
+    import torch
+
+    task = asked.deceiver(asked.tax.efforts[0], asked.base.seed).task
+    try:
+        for distribution in ("iid", "harm"):
+            for draw in ("validation", "verification"):
+                task.sample(1, distribution, draw, torch.Generator().manual_seed(0))
+    except ValueError as error:
+        raise StudyError([f"tax.{error}"]) from None
 
 
 def _folder(asked: TaxStudy, output: Path | None) -> Path:

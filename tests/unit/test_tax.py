@@ -182,6 +182,25 @@ def test_an_effort_that_is_none_is_refused(text):
         Effort.read(text)
 
 
+def test_a_search_that_failed_is_no_deceiver_that_was_not_found(read):
+    lost = [
+        Pair(seed=seed, honest=Found(cost=100, ended="resolved"), deceiver=Found(cost=None, ended="no_members"))
+        for seed in range(2)
+    ]
+    said = headline(build_tax(read(repeats=2, efforts=["0.3"]), {"0.3x1": lost}))
+    assert "2 of 2 searches for deceivers tell nothing: every member was lost or failed" in said
+    assert "dearer" not in said
+
+
+def test_a_trigger_that_no_input_carries_is_refused_before_any_search(tmp_path, capsys):
+    file = tmp_path / "tax.yaml"
+    never = "{kind: pattern, positions: [0], value: 0.5}"
+    file.write_text(FILE.replace("{kind: distribution, name: slack}", never), encoding="utf-8")
+    assert main(["tax", str(file), "--in-process", "--output", str(tmp_path / "out")]) == 2
+    assert "tax.trigger: none of" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_answer_says_bounds_and_what_was_not_found(read):
     asked = read()
     first = [pair(100, None, seed=seed, deceiver_above=300) for seed in range(8)]
