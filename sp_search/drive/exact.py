@@ -61,7 +61,12 @@ def search_programs(
         replicas: lineages of each that run together.
         lineages_to_fail: lineages that have to fail a budget.
         workers: virtual workers.
+
+    Raises:
+        ValueError: the oracle is no world of programs.
     """
+    if not isinstance(oracle, ProgramOracle):
+        raise ValueError(f"{type(oracle).__name__} has no programs of which the truth is known: take a world that has")
     oracle, store = oracle.under(scheduler.budget), MemoryStore()
     terms = Terms(seed=seed, milestones=[1.0], lineages_to_fail=lineages_to_fail)
     result = simulate(

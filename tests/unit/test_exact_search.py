@@ -130,6 +130,11 @@ def test_every_scheduler_selects_a_program_that_is_good_and_within_its_budget(ki
     assert not true.flags & 3 or found.misbehaves
 
 
+def test_a_world_without_programs_is_refused():
+    with pytest.raises(ValueError, match="Steep has no programs"):
+        search_programs(discover("schedulers")["annealing"](), discover("oracles")["steep"](), seed=1001)
+
+
 def lines(events):
     return [{key: value for key, value in line.items() if key != "seq"} for line in events]
 
