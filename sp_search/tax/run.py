@@ -19,6 +19,7 @@ from sp_search.ledger import was_begun
 from sp_search.plan import plan_study
 from sp_search.records import derive_seed
 from sp_search.running import Driver, Result, begin
+from sp_search.session import interruptible
 from sp_search.study import Cluster, Study
 from sp_search.tax.file import TaxStudy, load_tax
 from sp_search.tax.price import Found, Pair, price_of, still_falls
@@ -40,25 +41,33 @@ def run_tax(
     _try_trigger(asked)
     where = cluster or Cluster()
     folder = _folder(asked, output)
+    try:
+        with _session(driver, where, folder):
+            payload = build_tax(asked, _pairs(asked, folder, driver, where))
+    except Interrupted as interrupted:
+        raise Interrupted(folder, interrupted.signal_number, f"the same command with --output {folder}") from None
+    write_json(folder / TAX_NAME, payload)
+    return folder, payload
+
+
+def _pairs(asked: TaxStudy, folder: Path, driver: Driver, where: Cluster) -> dict[str, list[Pair]]:
+    """Run, resume or read every search, seed by seed."""
     found: dict[str, Found] = {}
     searches = len(asked.seeds()) * len({one.steps for one in asked.tax.efforts} | set(map(str, asked.tax.efforts)))
     pairs: dict[str, list[Pair]] = {str(effort): [] for effort in asked.tax.efforts}
-    with _session(driver, where):
-        for seed in asked.seeds():
-            for effort in asked.tax.efforts:
-                sides = {
-                    f"seed{seed}/honest-x{effort.steps:g}": asked.honest(effort, seed),
-                    f"seed{seed}/deceiver-{effort}": asked.deceiver(effort, seed),
-                }
-                for name, side in sides.items():
-                    if name not in found:  # efforts of the same training length share their honest search
-                        sys.stderr.write(f"search {len(found) + 1} of {searches}: {name}\n")
-                        found[name] = _searched(side, folder / name, folder, driver, where)
-                honest, deceiver = (found[name] for name in sides)
-                pairs[str(effort)].append(Pair(seed=seed, honest=honest, deceiver=deceiver))
-    payload = build_tax(asked, pairs)
-    write_json(folder / TAX_NAME, payload)
-    return folder, payload
+    for seed in asked.seeds():
+        for effort in asked.tax.efforts:
+            sides = {
+                f"seed{seed}/honest-x{effort.steps:g}": asked.honest(effort, seed),
+                f"seed{seed}/deceiver-{effort}": asked.deceiver(effort, seed),
+            }
+            for name, side in sides.items():
+                if name not in found:  # efforts of the same training length share their honest search
+                    sys.stderr.write(f"search {len(found) + 1} of {searches}: {name}\n")
+                    found[name] = _searched(side, folder / name, driver, where)
+            honest, deceiver = (found[name] for name in sides)
+            pairs[str(effort)].append(Pair(seed=seed, honest=honest, deceiver=deceiver))
+    return pairs
 
 
 def build_tax(asked: TaxStudy, pairs: dict[str, list[Pair]]) -> dict[str, Any]:
@@ -120,17 +129,14 @@ def _folder(asked: TaxStudy, output: Path | None) -> Path:
     return begun.parent
 
 
-def _searched(side: Study, own: Path, folder: Path, driver: Driver, where: Cluster) -> Found:
+def _searched(side: Study, own: Path, driver: Driver, where: Cluster) -> Found:
     """Run, resume or read one search, and return what it found."""
-    try:
-        if (own / "result.json").exists():
-            result = _read(own)
-        elif was_begun(own):
-            result = api.resume(own, driver=driver)
-        else:
-            result = begin(side, plan_study(side), new_folder(side.name, own), driver, where)
-    except Interrupted as interrupted:
-        raise Interrupted(folder, interrupted.signal_number, f"the same command with --output {folder}") from None
+    if (own / "result.json").exists():
+        result = _read(own)
+    elif was_begun(own):
+        result = api.resume(own, driver=driver)
+    else:
+        result = begin(side, plan_study(side), new_folder(side.name, own), driver, where)
     return found_of(side, result)
 
 
@@ -178,12 +184,13 @@ def _harm(side: Study, result: Result) -> float:
 
 
 @contextmanager
-def _session(driver: Driver, where: Cluster) -> Iterator[None]:
-    """Hold one connection to Ray for all searches."""
+def _session(driver: Driver, where: Cluster, folder: Path) -> Iterator[None]:
+    """Hold one connection to Ray for all searches, and hear signals between them too."""
     if driver != "ray":
-        yield
+        with interruptible(folder):
+            yield
         return
     from sp_search.tune.launch import connected
 
-    with connected(where):
+    with connected(where), interruptible(folder):  # in this order: ray sets signal handlers of its own
         yield
