@@ -65,15 +65,10 @@ def chosen(audits: Sequence[str | Audit] | None) -> list[Audit]:
     found: list[Audit] = [one if isinstance(one, Audit) else find("audits", one)() for one in wanted]  # type: ignore[misc]
     if not found:
         raise ValueError("no audit is asked for: name one or more, or leave the names out for all")
-    twice = repeated(found)
+    twice = sorted(name for name, times in Counter(one.kind_name() for one in found).items() if times > 1)
     if twice:
         raise ValueError(f"asked for twice: {', '.join(twice)}; each audit is put once")
     return found
-
-
-def repeated(audits: Sequence[Audit]) -> list[str]:
-    """Return the names that stand more than once among these."""
-    return sorted(name for name, times in Counter(one.kind_name() for one in audits).items() if times > 1)
 
 
 def calibrate(

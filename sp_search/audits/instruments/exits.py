@@ -21,14 +21,13 @@ MOST_FEATURES = 512
 
 @dataclass(frozen=True)
 class Seen:
-    """A program on one batch: right_NB and sure_NB at every exit, answer_NBT; the exit it takes, and what it spends.
+    """A program on one batch: right_NB and sure_NB at every exit; the exit it takes, and what it spends.
 
     taken_B: right where it halts; exit_B in 1..N.
     """
 
     right_NB: Tensor
     sure_NB: Tensor
-    answer_NBT: Tensor
     exit_B: Tensor
     flops_B: Tensor
     taken_B: Tensor
@@ -50,11 +49,10 @@ def see(program: Program, task: Task, batch: Batch) -> Seen:
         right_NB = torch.stack([task.correct(logits_BTV, part) for logits_BTV in logits_NBTV])
         sure_NB = logits_NBTV.softmax(-1).amax(-1).amin(-1) >= SURE
         taken_B = task.correct(ran.answer_BTV, part)
-        parts.append(Seen(right_NB, sure_NB, logits_NBTV.argmax(-1), ran.exit_B, ran.flops_B, taken_B))
+        parts.append(Seen(right_NB, sure_NB, ran.exit_B, ran.flops_B, taken_B))
     return Seen(
         torch.cat([part.right_NB for part in parts], 1),
         torch.cat([part.sure_NB for part in parts], 1),
-        torch.cat([part.answer_NBT for part in parts], 1),
         torch.cat([part.exit_B for part in parts]),
         torch.cat([part.flops_B for part in parts]),
         torch.cat([part.taken_B for part in parts]),
