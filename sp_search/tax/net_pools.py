@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sp_search.plan import build_runner
 from sp_search.records import Assignment, Budget, RunnerState, derive_seed
 from sp_search.tax.file import Effort, TaxStudy
-from sp_search.tax.pools import Good, Pool
+from sp_search.tax.pools import Good
 
 if TYPE_CHECKING:
     from sp_search.study import Study
@@ -26,11 +26,6 @@ def net_programs(asked: TaxStudy, effort: Effort, lineages: int, seed: int) -> l
     batches = {name: _draw(deceiver, name, seed) for name in ("iid", "harm")}
     sides = (asked.honest(effort, seed), deceiver)
     return [program for side in sides for program in _programs(side, lineages, batches)]
-
-
-def net_pool(asked: TaxStudy, effort: Effort, lineages: int, seed: int) -> Pool:
-    """Return the pool of a tax study's family; see `net_programs`."""
-    return Pool(net_programs(asked, effort, lineages, seed))
 
 
 def _draw(study: Study, distribution: str, seed: int) -> Batch:
