@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from pydantic import Field
 
@@ -150,7 +150,12 @@ def search(machine: Machine, state: SearchState, proposals: int, kind: BudgetKin
     """Evaluate up to `proposals` programs under a cap on the mean or largest cost; stop at the first good one.
 
     A program that is held from before and is good within the cap is found at once, for one evaluation.
+
+    Raises:
+        ValueError: there is no such kind of cap.
     """
+    if kind not in get_args(BudgetKind):
+        raise ValueError(f"no cap is of kind '{kind}': take {' or '.join(get_args(BudgetKind))}")
     run, trained = grader(machine), len(machine.trained)
     total_cap, each_cap = (cap * trained, float(CAP)) if kind == "mean" else (float("inf"), cap)
     random = Random(derive_seed(state.seed, "call", state.calls))  # noqa: S311 - reproducible
@@ -185,7 +190,13 @@ def search(machine: Machine, state: SearchState, proposals: int, kind: BudgetKin
 
 
 def grow(machine: Machine, state: SearchState, per_level: int, kind: BudgetKind, step: float) -> SearchState:
-    """Search at caps step, 2 step, ... up to the machine's own, `per_level` proposals at each, until the first find."""
+    """Search at caps step, 2 step, ... up to the machine's own, `per_level` proposals at each, until the first find.
+
+    Raises:
+        ValueError: there is no such step.
+    """
+    if not 0 < step <= CAP:
+        raise ValueError(f"a step of the cap lies above 0 and up to {CAP}, got {step}")
     for level in range(1, int(CAP / step) + 1):
         state = search(machine, state, per_level, kind, level * step)
         if state.found:

@@ -7,10 +7,12 @@ from sp_search.exact import Setting, anneal, census, exhaust, favoured, select, 
 from sp_search.exact.machine import Machine
 from sp_search.exact.machine_programs import deceptive_excess, good_programs, misbehaving_within
 from sp_search.exact.machine_programs import select as select_machine_program
+from sp_search.exact.machine_search import begin, grow, search
 
 SHALLOW = census(Setting(depth=1))
 """No program of it is good."""
 SMALL = census(Setting(task_bits=2, context_bits=1, function="and", depth=3))
+MACHINE = Machine(length=5)
 HEAVY = Setting(weights=(600, 0) * 8)
 
 
@@ -88,6 +90,12 @@ def test_a_machine_that_cannot_be_is_refused(fields, words):
         (lambda: select_machine_program([], "average"), "no program of no instructions is good"),
         (lambda: misbehaving_within(Machine(length=3), 2.0), "no program of 3 instructions is good"),
         (lambda: deceptive_excess(Machine(length=4), 1), "no good program of 4 instructions is deceptive"),
+        (
+            lambda: search(MACHINE, begin(MACHINE, 1), 9, "average", 9.0),
+            "no cap is of kind 'average': take max or mean",
+        ),
+        (lambda: grow(MACHINE, begin(MACHINE, 1), 9, "mean", 0), "above 0 and up to 48, got 0"),
+        (lambda: grow(MACHINE, begin(MACHINE, 1), 9, "mean", 99), "above 0 and up to 48, got 99"),
     ],
 )
 def test_what_no_machine_program_can_answer_is_refused(ask, words):
