@@ -126,16 +126,11 @@ def _answers(jobs: Sequence[Job], cache: Path, cluster: Cluster | None) -> Itera
         return
     if not jobs:
         return
-    from sp_search.tune.launch import connected
     from sp_search.tune.spread import spread
 
     calls = {job.key: (job.model_dump(mode="json"), where) for job in jobs}
     named = {job.key: job for job in jobs}
-    with (
-        connected(cluster),
-        interruptible(cache),  # again: ray sets signal handlers of its own
-        closing(spread(run_job, calls, cluster=cluster)) as answers,
-    ):
+    with closing(spread(run_job, calls, cluster=cluster, folder=cache)) as answers:
         for one in answers:
             yield named[one.key], Ran(error=one.lost) if one.lost else Ran.model_validate(one.answer)
 

@@ -79,7 +79,7 @@ def run_tune(
     """
     folder = folder.resolve()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what matters of it becomes an event or an exception
-    with _Signals(folder) as signals, connected(cluster):
+    with Signals(folder) as signals, connected(cluster):
         signals.arm()
         slots = Slots(_fitting(cpu, gpu, concurrent))
         scheduler = TuneBudgetScheduler(
@@ -218,7 +218,7 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-class _Signals:
+class Signals:
     """Notes SIGINT and SIGTERM for the next safe moment; a second one takes its usual course at once.
 
     Outside the main thread signals are the caller's business.
@@ -243,7 +243,7 @@ class _Signals:
         self.received.append(number)
         signal.signal(number, signal.SIG_DFL)
 
-    def __enter__(self) -> _Signals:
+    def __enter__(self) -> Signals:
         self.arm()
         return self
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+import time
 
 import pytest
 
@@ -41,15 +43,25 @@ def test_workers_find_what_one_process_finds(tmp_path):
     assert there.claims[1].parts[0].error == here.claims[1].parts[0].error
 
 
-def test_a_worker_that_dies_loses_its_own_call_alone():
+def test_a_worker_that_dies_loses_its_own_call_alone(tmp_path):
     def answer(dies):
         if dies:
             os._exit(1)
         return "here"
 
-    found = {one.key: one for one in spread(answer, {"dead": (True,), "live": (False,)}, cluster=Cluster(cpus=2))}
+    calls = {"dead": (True,), "live": (False,)}
+    found = {one.key: one for one in spread(answer, calls, cluster=Cluster(cpus=2), folder=tmp_path)}
     assert found["live"].answer == "here"
     assert found["dead"].lost.startswith("WorkerCrashedError")
+
+
+def test_a_signal_that_comes_while_workers_are_waited_for_is_heard(tmp_path):
+    def rest(seconds):
+        time.sleep(seconds)
+
+    threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    with pytest.raises(Interrupted, match="signal 15"):
+        list(spread(rest, {"long": (20,)}, cluster=Cluster(cpus=2), folder=tmp_path))
 
 
 def test_a_signal_ends_a_run_on_ray_resumably(tmp_path):
