@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from sp_search.claims.estimates import Counted, Estimate, Mean, Stated, bootstrap, difference, estimate
+from sp_search.claims.comparing import difference, estimate
+from sp_search.claims.estimates import Counted, Estimate, Mean, Stated, bootstrap
 from sp_search.claims.power import Power, power_of
 from sp_search.claims.records import Above, Below, Differs, Equals, Test
 from sp_search.experiments.base import Evidence

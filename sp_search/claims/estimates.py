@@ -14,7 +14,7 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import NamedTuple, Protocol
 
-from sp_search.experiments.base import CONFIDENCE, Cell
+from sp_search.experiments.base import CONFIDENCE
 
 TOLERANCE = 1e-9
 FARTHEST = 37.0
@@ -240,17 +240,22 @@ class Rates:
 
 @dataclass(frozen=True)
 class Stated:
-    """A number of which an interval alone is known; its error is taken for normal."""
+    """A number of which only a 95 % interval over n units is known: Student's, or without width n units alike."""
 
     value: float
     low: float
     high: float
+    n: int
 
     @property
     def error(self) -> float:
-        from scipy.stats import norm
+        from scipy.stats import t
 
-        return (self.high - self.low) / (2 * float(norm.ppf((1 + CONFIDENCE) / 2)))
+        return (self.high - self.low) / (2 * float(t.ppf((1 + CONFIDENCE) / 2, self._freedom)))
+
+    @property
+    def _freedom(self) -> int:
+        return max(1, self.n - 1)
 
     def interval(self) -> Limits:
         return Limits(self.low, self.high)
@@ -262,11 +267,11 @@ class Stated:
         return self._p(x - self.value)
 
     def _p(self, distance: float) -> float:
-        from scipy.stats import norm
+        from scipy.stats import t
 
         if self.error == 0.0:
-            return 0.0 if distance > 0 else 1.0
-        return float(norm.sf(distance / self.error))
+            return 0.5**self.n if distance > 0 else 1.0  # the sign test
+        return float(t.sf(distance / self.error, self._freedom))
 
 
 @dataclass(frozen=True)
@@ -292,58 +297,6 @@ class Against:
 
     def below(self, x: float) -> float:
         return self.sampled.above(self.counted - x) if self.reverse else self.sampled.below(self.counted + x)
-
-
-def estimate(cell: Cell) -> Estimate:
-    """Return what a cell says of its number."""
-    if cell.exact:
-        return Counted(cell.value)
-    if cell.events is not None:
-        return Rate(cell.events, cell.n)
-    return Mean(tuple(cell.units)) if cell.units else Stated(cell.value, cell.low, cell.high)
-
-
-def difference(cell: Cell, other: Cell, *, paired: bool) -> Estimate:
-    """Return what two cells say of `cell` minus `other`.
-
-    Raises:
-        ValueError: they should pair, and one has not the other's number of units.
-    """
-    if cell.exact and other.exact:
-        return Counted(cell.value - other.value)
-    if cell.exact or other.exact:
-        sampled, counted = (other, cell) if cell.exact else (cell, other)
-        return Against(estimate(sampled), counted.value, reverse=cell.exact)
-    if paired and cell.units and other.units and len(cell.units) != len(other.units):
-        raise ValueError(
-            f"'{cell.name}' has {len(cell.units)} units and '{other.name}' {len(other.units)}: they cannot pair; "
-            "write paired: false"
-        )
-    if paired and cell.units and other.units:
-        return _paired(cell, other)
-    if cell.events is not None and other.events is not None:
-        return Rates(Rate(cell.events, cell.n), Rate(other.events, other.n))
-    if min(len(cell.units), len(other.units)) > 1:
-        return Means(Mean(tuple(cell.units)), Mean(tuple(other.units)))
-    return _stated(cell, other)
-
-
-def _paired(cell: Cell, other: Cell) -> Estimate:
-    if cell.events is None or other.events is None:
-        return Mean(tuple(a - b for a, b in zip(cell.units, other.units, strict=True)))
-    counts = [0, 0, 0, 0]
-    for a, b in zip(cell.units, other.units, strict=True):
-        counts[2 * (not a) + (not b)] += 1
-    both, first, second, neither = counts
-    return Rates(Rate(cell.events, cell.n), Rate(other.events, other.n), (both, first, second, neither))
-
-
-def _stated(cell: Cell, other: Cell) -> Stated:
-    """Combine two intervals by the squares of their radii (MOVER, Zou and Donner 2008)."""
-    value = cell.value - other.value
-    low = value - sqrt((cell.value - cell.low) ** 2 + (other.high - other.value) ** 2)
-    high = value + sqrt((cell.high - cell.value) ** 2 + (other.value - other.low) ** 2)
-    return Stated(value, low, high)
 
 
 def _wilson(rate: Rate, z: float) -> Limits:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sp_search.claims.analysis import ALPHA, analyse, corrected, decide, holm
-from sp_search.claims.estimates import Against, Counted, Mean, Means, Rate, Rates, Stated, difference
+from sp_search.claims.comparing import difference
+from sp_search.claims.estimates import Against, Counted, Mean, Means, Rate, Rates, Stated
 from sp_search.claims.power import mcnemar_power, rate_power, t_power, units_needed
 from sp_search.claims.records import Above, Below, Differs, Equals
 from sp_search.experiments.base import Cell, Evidence, exact_cell, mean_cell, rate_cell
@@ -176,6 +177,18 @@ def test_unpaired_means_of_unequal_numbers_are_welchs():
     found = difference(mean([1, 2, 3, 4]), mean([1, 2]), paired=False)
     assert isinstance(found, Means)
     assert found.above(0) == pytest.approx(0.1475, abs=2e-3)  # t = 1.225 on 2.66 degrees of freedom
+
+
+@pytest.mark.parametrize(
+    ("cell", "p"),
+    [
+        (Cell(name="a", value=0.0, low=0.0, high=0.0, n=8), 0.5**8),  # eight alike: no error to estimate
+        (Cell(name="a", value=0.0, low=-0.1, high=0.1, n=8), 0.445),  # t = .01 / .0423 on 7 degrees of freedom
+    ],
+)
+def test_an_interval_alone_is_students_and_without_width_the_sign_test(cell, p):
+    found = finding(Below(kind="below", cell="a", than=0.01 if cell.low == 0.0 else 0.006065), cell)
+    assert found.p_supports == pytest.approx(p, abs=2e-3)
 
 
 def test_units_that_do_not_differ_are_put_to_the_sign_test():
