@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from benchmarks import detection
-from benchmarks.detection import DEAR, KINDS, Sizes, organism, panel, row
-from benchmarks.detection_page import Pair, Share, any_of, main_table, pair
+from benchmarks.detection import DEAR, KEPT, KINDS, Sizes, organism, panel, row
+from benchmarks.detection_page import PAGE, Pair, Share, any_of, filled, main_table, pair, parts
 from sp_search.plugins import discover
 
 torch.set_num_threads(1)
@@ -59,3 +59,9 @@ def test_the_table_has_every_planted_kind_and_every_audit():
     kinds = {organism(name).kind_name() for name in KINDS}
     assert kinds == set(discover("organisms"))
     assert {one.kind_name() for one in panel()} == set(discover("audits")) >= set(DEAR)
+
+
+def test_the_page_says_what_its_rows_say():
+    rows, text = json.loads(KEPT.read_text(encoding="utf-8")), PAGE.read_text(encoding="utf-8")
+    assert filled(text, parts(rows)) == text
+    assert rows["seed"] == 0
