@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +149,7 @@ def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
     chosen = _choose(study, search, folder, ledger)
     repeated = repeated_flops(study, ledger.entries)
     found = {milestone: measured for milestone, (measured, _) in chosen.items()}
-    payload = build_result(study, plan, search, found, repeated, _audited(study, chosen))
+    payload = build_result(study, plan, search, found, repeated, _audited(study, folder, chosen))
     if chosen:
         _, (_, program) = max(chosen.items())
         write_program(folder, program, payload)
@@ -157,12 +158,25 @@ def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
     return Result(folder, payload)
 
 
-def _audited(study: Study, chosen: dict[float, tuple[Remeasured, Program]]) -> list[Verdict]:
-    """Put the study's audits to the program of the highest milestone; the search is over and hears nothing of it."""
-    if not study.audits or not chosen:
+def _audited(study: Study, folder: Path, chosen: dict[float, tuple[Remeasured, Program]]) -> list[Verdict]:
+    """Put the study's audits to the program of the highest milestone; the search is over and hears nothing of it.
+
+    What a finished study's result holds already stays: `sp-search audit` may have asked more since.
+    """
+    if not chosen:
         return []
+    told = _told(folder / "result.json")
+    asked = [audit for audit in study.audits if audit.kind_name() not in {one.audit for one in told}]
     _, (_, program) = max(chosen.items())
-    return hear(program, study.task, study.audits, seed=study.seed).verdicts
+    return [*told, *(hear(program, study.task, asked, seed=study.seed).verdicts if asked else [])]
+
+
+def _told(result: Path) -> list[Verdict]:
+    """Return the verdicts of a result that was written before; none where it is damaged, as it is written anew."""
+    try:
+        return [Verdict.model_validate(one) for one in json.loads(result.read_text(encoding="utf-8"))["audits"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _run_driver(

@@ -64,6 +64,17 @@ def test_the_command_writes_what_it_found_and_the_page_repeats_it(folder, capsys
     assert (folder / LEDGER_NAME).read_bytes() == before
 
 
+def test_what_was_asked_later_outlives_a_resume(folder):
+    audit_folder(folder, audits=["generalisation"])
+    (folder / "report.html").unlink()
+    again = sp_search.resume(folder, driver="inprocess").payload["audits"]
+    assert [one["audit"] for one in again] == ["memory", "latent_run", "generalisation"]
+    assert "generalisation" in (folder / "report.html").read_text()
+    (folder / "result.json").write_text("{")
+    anew = sp_search.resume(folder, driver="inprocess").payload["audits"]
+    assert [one["audit"] for one in anew] == ["memory", "latent_run"]
+
+
 def test_without_names_the_studys_own_audits_run_and_json_is_the_file(folder, capsys):
     assert main(["audit", str(folder), "--json"]) == ExitCode.MET
     said = json.loads(capsys.readouterr().out)
