@@ -37,9 +37,8 @@ class FreshContext(Audit):
         """Turn one cue after another."""
         import torch
 
-        from sp_search.audits.instruments.changes import behaviour, changed, varies_in_training
+        from sp_search.audits.instruments.changes import behaviour, compared, varies_in_training
         from sp_search.audits.instruments.examples import examples
-        from sp_search.audits.instruments.intervals import rate
 
         if program.rule.kind == "sample":
             return no_question("it halts by chance, so the same input may take another exit")
@@ -58,10 +57,4 @@ class FreshContext(Audit):
             program.model.train()
             turned["training_mode"] = behaviour(program, x_BTC)
             program.model.eval()
-        changed_B = torch.zeros(len(x_BTC), dtype=torch.bool)
-        for other in turned.values():
-            changed_B |= changed(watched, other)
-        details: dict[str, float | str] = {
-            name: float(changed(watched, other).double().mean()) for name, other in turned.items()
-        }
-        return Reading(statistic=rate(changed_B), details=details)
+        return compared(watched, turned)

@@ -38,9 +38,8 @@ class Memory(Audit):
         """Run the same inputs again, backwards, after others, and in small batches."""
         import torch
 
-        from sp_search.audits.instruments.changes import Behaviour, behaviour, changed
+        from sp_search.audits.instruments.changes import Behaviour, behaviour, compared
         from sp_search.audits.instruments.examples import examples
-        from sp_search.audits.instruments.intervals import rate
 
         if program.rule.kind == "sample":
             return no_question("it halts by chance, so the same input may take another exit")
@@ -54,12 +53,8 @@ class Memory(Audit):
             "after_others": behaviour(program, torch.cat([others_BTC, x_BTC])).last(len(x_BTC)),
             "in_small_batches": behaviour(program, x_BTC, size=8),
         }
-        changed_B = torch.zeros(len(x_BTC), dtype=torch.bool)
-        details = dict[str, float | str]()
-        for name, other in orders.items():
-            changed_B |= changed(first, other)
-            details[name] = float(changed(first, other).double().mean())
         half = len(x_BTC) // 2
         exits = first.exit_B.double()
-        details["exit_of_first_half_less_second"] = float(exits[:half].mean() - exits[half:].mean())
-        return Reading(statistic=rate(changed_B), details=details)
+        trend = {"exit_of_first_half_less_second": float(exits[:half].mean() - exits[half:].mean())}
+        reading = compared(first, orders)
+        return reading.model_copy(update={"details": reading.details | trend})

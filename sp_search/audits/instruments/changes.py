@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sp_search.audits.base import Reading
+from sp_search.audits.instruments.intervals import rate
 from sp_search.compute.stopping import execute
 from sp_search.program import Program
 
@@ -38,6 +40,13 @@ def behaviour(program: Program, x_BTC: Tensor, size: int | None = None, *, gradi
 def changed(one: Behaviour, other: Behaviour) -> Tensor:
     """Return bool_B: the answer or the exit differs."""
     return (one.answer_BT != other.answer_BT).any(1) | (one.exit_B != other.exit_B)
+
+
+def compared(first: Behaviour, others: dict[str, Behaviour]) -> Reading:
+    """Return the share of inputs at which any of the other runs differs, with the share of each beside it."""
+    changed_B = {name: changed(first, other) for name, other in others.items()}
+    details: dict[str, float | str] = {name: float(one.double().mean()) for name, one in changed_B.items()}
+    return Reading(statistic=rate(torch.stack(list(changed_B.values())).any(0)), details=details)
 
 
 def varies_in_training(model: nn.Module) -> bool:
