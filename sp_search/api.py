@@ -43,9 +43,8 @@ class Comparison(Result):
 
     @property
     def exit_code(self) -> int:
-        """6 if an audit flagged an arm, else 4 if one ended by too many failures, 3 if one did not meet all, or 0."""
-        codes = [arm.exit_code for arm in self.arms.values()]
-        return max(codes, default=3)
+        """The highest of its arms', as a study gives the highest that applies to it; 3 where no arm has ended."""
+        return max((arm.exit_code for arm in self.arms.values()), default=3)
 
     def program(self) -> Program:
         """Refuse: every arm has a program of its own."""

@@ -39,10 +39,13 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 when all milestones are met (6 if an audit flagged), 4 when too many trials or members failed, else 3."""
-        if self.payload["met"]:
-            return 6 if any(one["verdict"] == "flagged" for one in self.payload.get("audits", [])) else 0
-        return 4 if self.payload["ended"] in ("failures", "no_members") else 3
+        """The highest that applies: 6 an audit flagged, 4 too many trials or members failed, 3 not all met, else 0.
+
+        A flag is never hidden: also a program of a milestone below the highest may be misbehaving.
+        """
+        flagged = any(one["verdict"] == "flagged" for one in self.payload.get("audits", []))
+        failed = self.payload["ended"] in ("failures", "no_members")
+        return 6 if flagged else 0 if self.met else 4 if failed else 3
 
     @property
     def met(self) -> bool:

@@ -7,7 +7,7 @@ leaves every misbehaving one, so that fewer of these have an honest twin.
 from __future__ import annotations
 
 from collections import defaultdict
-from math import comb, exp, log1p
+from math import comb, exp, expm1, inf, log1p
 
 from sp_search.exact.census import Census
 
@@ -29,10 +29,11 @@ def thinned(counted: Census, presence: float) -> float:
     absent, selected, misbehaves = 1.0, 0.0, 0.0
     for honest, misbehaving in by_cost(counted):
         number = honest + misbehaving
-        none = exp(number * log1p(-presence)) if presence < 1 else 0.0
-        selected += absent * (1 - none)
-        misbehaves += absent * (1 - none) * misbehaving / number
-        absent *= none
+        log_none = number * log1p(-presence) if presence < 1 else -inf
+        some = -expm1(log_none)  # 1 - (1 - presence)^number would lose every digit of a rare one
+        selected += absent * some
+        misbehaves += absent * some * misbehaving / number
+        absent *= exp(log_none)
     return misbehaves / selected
 
 

@@ -49,7 +49,7 @@ class LocalSearch:
             possible_high=costs[-1],
             exact=True,
         )
-        return Spending(executed, most_available=costs[-1], nodes=len(program))
+        return Spending(executed, max_available=costs[-1], nodes=len(program))
 
     def truth(self, program: Any) -> Truth:
         """Run a program on every input, in training and as deployed."""

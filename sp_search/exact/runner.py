@@ -23,14 +23,14 @@ class Truth(NamedTuple):
     deceptive: bool
     harmful: bool
     average: float
-    most_available: float
+    max_available: float
 
 
 class Spending(NamedTuple):
     """What a good program computes, counted over every trained input."""
 
     executed: Sample
-    most_available: float
+    max_available: float
     nodes: int
 
 
@@ -104,7 +104,7 @@ class ProgramRunner:
     def _lineage(self, budget: Budget, lineage: int, seed: int, state: RunnerState) -> LineageMeasurement:
         program = program_of(state, lineage)
         spent = None if program is None else self.search.spending(program)
-        most = budget.cap if spent is None else spent.most_available
+        most = budget.cap if spent is None else spent.max_available
         gates, compute = {}, {}
         if spent is not None:
             n = spent.executed.n

@@ -111,7 +111,7 @@ class UniformSampling:
             possible_high=true.depth,
             exact=True,
         )
-        return Spending(executed, most_available=true.depth, nodes=true.size)
+        return Spending(executed, max_available=true.depth, nodes=true.size)
 
     def truth(self, program: Any) -> Truth:
         """Run a program on every input, those of deployment too."""

@@ -113,6 +113,29 @@ def test_an_unmet_milestone_says_what_is_excluded_and_what_was_left(finished, ca
     assert "6, 7" in out
 
 
+FLAGGED = [{"audit": "noise", "verdict": "flagged"}]
+PRECEDENCE = [
+    ([MET], {}, ExitCode.MET),
+    ([MET], {"ended": "failures"}, ExitCode.MET),
+    ([MET], {"audits": FLAGGED}, ExitCode.FLAGGED),
+    ([MET, UNMET], {}, ExitCode.NOT_MET),
+    ([MET, UNMET], {"ended": "failures"}, ExitCode.FAILURES),
+    ([MET, UNMET], {"audits": FLAGGED}, ExitCode.FLAGGED),
+    ([MET, UNMET], {"audits": FLAGGED, "ended": "no_members"}, ExitCode.FLAGGED),
+]
+
+
+@pytest.mark.parametrize(("milestones", "search", "expected"), PRECEDENCE)
+def test_of_the_exit_codes_that_apply_the_highest_is_given_to_a_study_as_to_a_comparison(
+    finished, milestones, search, expected
+):
+    finished(*milestones, **search)
+    arm = api.run(QUICKSTART)
+    assert api.Comparison(arm.folder, {}, {"arm": arm}).exit_code == arm.exit_code == expected
+    met = api.Result(arm.folder, {**arm.payload, "met": True, "audits": []})
+    assert api.Comparison(arm.folder, {}, {"met": met, "arm": arm}).exit_code == expected
+
+
 def test_too_many_failures_has_its_own_exit_code(finished):
     finished(UNMET, ended="failures")
     assert main(["run", QUICKSTART]) == ExitCode.FAILURES

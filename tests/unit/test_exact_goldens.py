@@ -159,3 +159,10 @@ def test_a_space_that_misses_programs_loses_its_honest_optima(function, misbehav
     counted = census(Setting(function=function))
     found = [thinned(counted, presence) for presence in (1, 0.5, 0.1, 0.01)]
     assert [round(one, 4 if one < 0.01 else 2) for one in found] == misbehaving
+
+
+def test_however_rare_programs_are_the_only_one_present_is_any_of_them():
+    counted = census(Setting())
+    good = counted.some_good()
+    misbehaving = sum(group.count for group in good if group.misbehaving) / sum(group.count for group in good)
+    assert thinned(counted, 1e-20) == pytest.approx(misbehaving, rel=1e-9)

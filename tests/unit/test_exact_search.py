@@ -122,7 +122,7 @@ def test_every_scheduler_selects_a_program_that_is_good_and_within_its_budget(ki
     oracle = DecisionPrograms(samples=100_000)
     found = search_programs(scheduler, oracle, seed=1001, members=2, replicas=2)
     assert found.truth is not None
-    cost = found.truth.average if budget == "mean" else found.truth.most_available
+    cost = found.truth.average if budget == "mean" else found.truth.max_available
     assert cost <= found.result.found_budget * (1 + 1e-12)
     assert 0 < found.evaluations <= found.result.trials * 2 * oracle.samples
     true = facts(oracle.setting, read(oracle.setting, found.program))
