@@ -21,6 +21,7 @@ from sp_search.claims.records import Claim, Part
 from sp_search.errors import Interrupted, StorageError, describe
 from sp_search.experiments.base import EXPLORATORY, Evidence, Experiment
 from sp_search.folder import write_json
+from sp_search.organisms.training.device import gpu_allowed
 from sp_search.plugins import find
 from sp_search.records import Record
 
@@ -88,20 +89,25 @@ def _key(asked: Experiment, placed: Experiment, n: int, seed: int) -> str:
     return digest([asked.model_dump(mode="json"), hashlib.sha256(source.encode()).hexdigest(), files, n, seed])
 
 
-def run_job(job: dict[str, Any], cache: str) -> dict[str, Any]:
-    """Run one job and return what came of it as plain data; an experiment that raises takes nothing else down."""
+def run_job(job: dict[str, Any], cache: str, gpu: bool) -> dict[str, Any]:
+    """Run one job and return what came of it as plain data; an experiment that raises takes nothing else down.
+
+    With `gpu` its nets are on a GPU, if there is one.
+    """
     asked = Job.model_validate(job)
     began = time.process_time()
     try:
         experiment = find("experiments", asked.experiment["kind"]).model_validate(asked.experiment)
         assert isinstance(experiment, Experiment)
         _one_thread()
-        evidence = experiment.run(asked.n, asked.seed, Path(cache))
+        with gpu_allowed(gpu) as place:
+            evidence = experiment.run(asked.n, asked.seed, Path(cache))
     except Interrupted:
         raise
     except Exception as error:  # one experiment's own failure is a row of the table
         return Ran(error=describe(error)).model_dump(mode="json")
-    measured = evidence.model_copy(update={"seconds": round(time.process_time() - began, 3)})
+    notes = [*evidence.notes, *([place.words()] if place.device is not None else [])]
+    measured = evidence.model_copy(update={"notes": notes, "seconds": round(time.process_time() - began, 3)})
     return Ran(evidence=measured).model_dump(mode="json")
 
 

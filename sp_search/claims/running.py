@@ -122,7 +122,7 @@ def _answers(jobs: Sequence[Job], cache: Path, cluster: Cluster | None) -> Itera
     if cluster is None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         for job in jobs:
-            yield job, Ran.model_validate(run_job(job.model_dump(mode="json"), where))
+            yield job, Ran.model_validate(run_job(job.model_dump(mode="json"), where, gpu=True))
         return
     if not jobs:
         return

@@ -36,10 +36,12 @@ def stored(cache: Path | None, made_of: dict[str, Any], make: Callable[[], dict[
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save
 
+    from sp_search.organisms.training.device import device
     from sp_search.train.checkpoint import write_durably
 
     if cache is None:
         return make()
+    made_of = made_of if device().type == "cpu" else {**made_of, "device": device().type}
     content = json.dumps({"version": VERSION, **made_of}, sort_keys=True)
     path = cache / f"{hashlib.sha256(content.encode()).hexdigest()[:24]}.safetensors"
     if path.exists():

@@ -1,7 +1,10 @@
 """The claims on a real Ray: the same numbers as in one process, and a failure that takes nothing down."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -44,19 +47,41 @@ def test_workers_find_what_one_process_finds(tmp_path):
 
 
 def test_a_worker_that_dies_loses_its_own_call_alone(tmp_path):
-    def answer(dies):
+    def answer(dies, gpu):
         if dies:
             os._exit(1)
-        return "here"
+        return f"a GPU: {gpu}"
 
     calls = {"dead": (True,), "live": (False,)}
     found = {one.key: one for one in spread(answer, calls, cluster=Cluster(cpus=2), folder=tmp_path)}
-    assert found["live"].answer == "here"
+    assert found["live"].answer == "a GPU: False"
     assert found["dead"].lost.startswith("WorkerCrashedError")
 
 
+SHARED = """
+import json, os, ray
+from pathlib import Path
+from sp_search.study import Cluster
+from sp_search.tune.spread import spread
+
+def given(gpu):
+    return [gpu, ray.get_runtime_context().get_assigned_resources().get("GPU"), os.environ.get("CUDA_VISIBLE_DEVICES")]
+
+calls = {str(number): () for number in range(3)}
+found = spread(given, calls, cluster=Cluster(cpus=2, gpus=1), folder=Path())
+print(json.dumps([one.answer or one.lost for one in found]))
+"""
+
+
+def test_the_cores_of_a_machine_share_its_gpu():
+    """The GPU is Ray's belief alone; it needs a Ray of its own, as one process has one."""
+    ran = subprocess.run([sys.executable, "-c", SHARED], capture_output=True, text=True, timeout=100, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == [[True, 0.5, "0"]] * 3
+
+
 def test_a_signal_that_comes_while_workers_are_waited_for_is_heard(tmp_path):
-    def rest(seconds):
+    def rest(seconds, gpu):
         time.sleep(seconds)
 
     threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGTERM)).start()

@@ -2,7 +2,7 @@
 
 A net is a row of a population (`train.population`): weights, data and optimiser are its own, so a net is the same
 whichever others train with it. What nets learn from is a closure that draws examples, what they learn is a closure that
-returns a loss; fine-tuning is training that begins with other nets.
+returns a loss; fine-tuning is training that begins with other nets. Nets lie on the CPU and visit `device` to compute.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import Generator, Tensor
 
 from sp_search import halting
+from sp_search.organisms.training.device import device, made_on
 from sp_search.organisms.training.losses import NetLoss
 from sp_search.organisms.training.optimiser import Optimiser
 from sp_search.pricing import HaltingRule
@@ -97,24 +98,35 @@ def train(
         ArithmeticError: a net's weights are no longer finite.
     """
     generators = [Generator().manual_seed(derive_seed(seed, "organism", purpose)) for seed in nets.seeds]
-    population = Population.fresh(nets.weights_RP)
+    where = device()
+    begun_RP = nets.weights_RP.to(where)
+    population, until_R = Population.fresh(begun_RP), None if until_R is None else until_R.to(where)
     for first in range(0, steps, AHEAD):
         ahead = min(AHEAD, steps - first)
         drawn = [examples(ahead * batch, generator) for generator in generators]
-        x_RBTC, y_RBT = (torch.stack(part) for part in zip(*drawn, strict=True))
+        x_RBTC, y_RBT = (torch.stack(part).to(where) for part in zip(*drawn, strict=True))
         for x, y in zip(torch.split(x_RBTC, batch, 1), torch.split(y_RBT, batch, 1), strict=True):
-            found = gradients(nets.model, population.weights_RP, partial(_forgetting, loss), (x, y, {}))
-            moved = optimiser.stepped(population, found)
+            moved = step(nets.model, population, loss, (x, y), optimiser)
             if until_R is not None:
-                running_R1 = (population.weights_RP - nets.weights_RP).norm(dim=1, keepdim=True) < until_R[:, None]
+                running_R1 = (population.weights_RP - begun_RP).norm(dim=1, keepdim=True) < until_R[:, None]
                 moved = replace(moved, weights_RP=moved.weights_RP.where(running_R1, population.weights_RP))
             population = moved
         if until_R is not None and not running_R1.any():
             break
-    lost = [seed for seed, row_P in zip(nets.seeds, population.weights_RP, strict=True) if not row_P.isfinite().all()]
+    weights_RP = population.weights_RP.cpu()
+    lost = [seed for seed, row_P in zip(nets.seeds, weights_RP, strict=True) if not row_P.isfinite().all()]
     if lost:
         raise ArithmeticError(f"training of the nets with seeds {lost} left the finite numbers: lower the rate")
-    return replace(nets, weights_RP=population.weights_RP)
+    return replace(nets, weights_RP=weights_RP)
+
+
+def step(
+    model: ProgramModel, population: Population, loss: NetLoss, batch: tuple[Tensor, Tensor], optimiser: Optimiser
+) -> Population:
+    """Return the population after one step on x_RBTC and y_RBT, on the device where they all are."""
+    with made_on(population.weights_RP.device):
+        found = gradients(model, population.weights_RP, partial(_forgetting, loss), (*batch, {}))
+        return optimiser.stepped(population, found)
 
 
 def _forgetting(
@@ -131,16 +143,23 @@ class Outcome:
     exit_RB: Tensor
 
 
-@torch.no_grad()
 def outcome(nets: Nets, batch: Batch, rule: HaltingRule | None = None) -> Outcome:
     """Return what the nets do under their rule or another: answers and exits are those that `execute` gives."""
-    rule = rule or nets.rule
+    where = device()
+    there = Batch(batch.x_BTC.to(where), batch.y_BT.to(where))
+    found = stopped(nets.model, nets.weights_RP.to(where), there, rule or nets.rule, nets.exits)
+    return Outcome(found.right_RB.cpu(), found.exit_RB.cpu())
+
+
+@torch.no_grad()
+def stopped(model: ProgramModel, weights_RP: Tensor, batch: Batch, rule: HaltingRule, exits: int) -> Outcome:
+    """Return what every row of weights does with a batch, on the device where they all are."""
 
     def one(model: ProgramModel, x_BTC: Tensor) -> tuple[Tensor, Tensor]:
         reads = rule.reads
-        seen = unroll(model, x_BTC, exits=nets.exits, halting=reads == "halt", predicting=reads == "prediction")
+        seen = unroll(model, x_BTC, exits=exits, halting=reads == "halt", predicting=reads == "prediction")
         if rule.kind == "last":
-            exit_B = x_BTC.new_full((len(x_BTC),), nets.exits, dtype=torch.long)
+            exit_B = x_BTC.new_full((len(x_BTC),), exits, dtype=torch.long)
         else:
             said_BN = None if seen.predict_BN is None else halting.predicted(seen.predict_BN)
             scores_NB = halting.scores(rule, seen.logits_NBTV, seen.halt_NB, said_BN)
@@ -150,5 +169,5 @@ def outcome(nets: Nets, batch: Batch, rule: HaltingRule | None = None) -> Outcom
         answer_BT = seen.logits_NBTV.gather(0, taken_1BTV)[0].argmax(-1)
         return (answer_BT == batch.y_BT).all(1), exit_B
 
-    weights = Layout.of(nets.model).split(nets.weights_RP)
-    return Outcome(*per_replica(nets.model, one, weights, (batch.x_BTC,), shared=True))
+    with made_on(weights_RP.device):
+        return Outcome(*per_replica(model, one, Layout.of(model).split(weights_RP), (batch.x_BTC,), shared=True))
