@@ -10,11 +10,13 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "sp_search"
 
 ROWS = [
-    {"records", "errors", "shares"},
+    {"records", "errors", "shares", "machine"},
+    {"own_parts"},
     {"plugins"},
-    {"levels", "pricing", "strict", "units"},
+    {"levels", "pricing", "strict", "units", "shipped"},
     {"cohorts"},
     {"visits"},
+    {"interventions"},
     {"yaml_strict", "program", "halting", "cutting"},
     {"compute", "settings_file", "exact"},
     {"tasks", "models", "priors", "schedulers", "oracles", "selection"},
@@ -28,7 +30,7 @@ ROWS = [
     {"study", "ledger"},
     {"warm_start"},
     {"plan", "search", "store", "arms"},
-    {"folder", "keeping", "limits", "result", "rows"},
+    {"folder", "health", "keeping", "limits", "result", "rows"},
     {"answer", "comparison"},
     {"drive", "tune", "tracking", "report"},
     {"session"},
