@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from sp_search.errors import StudyError
 from sp_search.strict import KeyPath, Problem, Section, show
+from sp_search.shipped import study_file, unknown_study
 from sp_search.yaml_strict import MOST_CHARACTERS, YamlProblem, load
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -108,12 +109,17 @@ def read_changes(overrides: Sequence[str] = (), options: Mapping[str, Any] | Non
 
 
 def read_draft(path: Path) -> Draft:
-    """Return a file's content with what is no plain YAML in it, or raise `StudyError` where it cannot be read."""
+    """Return a file's content with what is no plain YAML in it, or raise `StudyError` where it cannot be read.
+
+    The bare name of a study that ships with the package will do.
+    """
+    path = study_file(path)
     try:
         with path.open(encoding="utf-8") as file:
             document = load(file.read(MOST_CHARACTERS + 1))
     except (OSError, UnicodeDecodeError) as error:
-        raise StudyError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+        why = getattr(error, "strerror", None) or error
+        raise StudyError([f"{path}: cannot be read: {why}{unknown_study(path)}"]) from None
     problems = list(document.problems)
     if not isinstance(document.data, dict) and not problems:
         message = f"got {show(document.data)}: a study is a mapping, as in `name: quickstart`"

@@ -12,8 +12,9 @@ from sp_search.claims.records import Claim
 from sp_search.errors import StudyError
 from sp_search.plugins import suggest
 from sp_search.settings_file import read_settings
+from sp_search.shipped import CLAIMS
 
-FOLDER = Path("studies/claims")
+FOLDER = CLAIMS
 
 
 def read_claims(folder: Path = FOLDER, only: Collection[str] = ()) -> list[Claim]:

@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import CycloptsError, Parameter
@@ -22,6 +23,7 @@ from cyclopts import CycloptsError, Parameter
 from sp_search.cli import audit, claims, figures, game, parts, planning, studies, tax  # noqa: F401  # importing a module registers its commands
 from sp_search.cli.app import Answer, ExitCode, app
 from sp_search.errors import Interrupted, StorageError, StudyError
+from sp_search.plugins import use
 
 __all__ = ["Answer", "ExitCode", "app", "main"]
 
@@ -33,8 +35,11 @@ def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     as_json: Annotated[bool, Parameter(name="--json", help="Print the result as JSON.")] = False,
     debug: Annotated[bool, Parameter(help="Show the traceback of an error.")] = False,
+    plugins: Annotated[list[Path] | None, Parameter(help="A folder with parts of your own; may be repeated.")] = None,
 ) -> int:
     try:
+        if plugins:
+            use(*plugins)
         answer: Answer | None = app(tokens, exit_on_error=False, result_action="return_value")
     except CycloptsError:  # said already
         return ExitCode.USAGE

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sp_search.cli.app import Answer, ExitCode, app
 from sp_search.errors import StudyError
+from sp_search.shipped import CLAIMS
 from sp_search.strict import show
 from sp_search.terminal import table
 
@@ -22,7 +23,7 @@ def claims(
     quick: bool = False,
     only: str | None = None,
     output: Path | None = None,
-    studies: Path = Path("studies/claims"),
+    studies: Path = CLAIMS,
     address: str | None = None,
     in_process: bool = False,
 ) -> Answer:
@@ -32,7 +33,7 @@ def claims(
         quick: few units and seeds that no confirmatory run takes; counted numbers in full.
         only: some claims, with commas (C19,C20).
         output: the folder of evidence, ledger and pages; what it holds is not measured again.
-        studies: the folder of the claims' files.
+        studies: the folder of the claims' files; those that ship with the package if not given.
         address: of a running Ray cluster (HOST:PORT); a local one is started if not given.
         in_process: one experiment after another in this process, without Ray.
     """

@@ -23,6 +23,7 @@ from ray.tune.experiment import Trial
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from sp_search.errors import Interrupted, StudyError
+from sp_search.own_parts import runtime_environment
 from sp_search.search import Search
 from sp_search.store import FolderStore
 from sp_search.study import Cluster
@@ -186,6 +187,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
             log_to_driver=False,
             configure_logging=False,
             logging_level=logging.ERROR,
+            runtime_env=runtime_environment() or None,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = (

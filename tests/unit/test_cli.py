@@ -1,6 +1,7 @@
 """The command line: what goes where, and with which exit code."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from sp_search import api
 from sp_search.cli import ExitCode, main
+from sp_search.cli.parts import allowed
 from sp_search.errors import Interrupted, StorageError, StudyError
 
 ROOT = Path(__file__).parents[2]
@@ -288,6 +290,35 @@ def test_list_names_parts_and_settings(capsys):
     assert "models" not in out.split()
     assert main(["list", "--json"]) == ExitCode.MET
     assert "recall_conv" in json.loads(capsys.readouterr().out)["models"]
+
+
+def test_list_says_all_of_one_part_and_the_nearest_of_one_that_is_not_there(capsys):
+    assert main(["list", "models", "ponder_cell"]) == ExitCode.MET
+    out = capsys.readouterr().out
+    for words in ("sp_search.models.ponder_cell.PonderCell", "models/ponder_cell.py", "units of the state"):
+        assert words in out
+    assert re.search(r'cell +"mlp" +"mlp" or "gru" +how a rollout', out)
+    assert re.search(r"width +48 +integer >= 1 +units", out)
+    assert main(["list", "models", "ponder_cel"]) == ExitCode.USAGE
+    assert "Did you mean 'ponder_cell'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "integer", "minimum": 2, "exclusiveMaximum": 9}, "integer >= 2 and < 9"),
+        ({"anyOf": [{"type": "number", "exclusiveMinimum": 0.5}, {"type": "null"}]}, "number > 0.5 or null"),
+        ({"enum": ["mlp", "gru"]}, '"mlp" or "gru"'),
+        ({"const": "mlp"}, '"mlp"'),
+        ({"type": "array", "items": {"type": "string"}, "minItems": 1}, "list of text (one or more)"),
+        ({"type": "object", "additionalProperties": {"type": "integer"}}, "mapping to integer"),
+        ({"oneOf": [{"$ref": "#/$defs/A"}, {"$ref": "#/$defs/B"}]}, "mapping"),
+        ({"type": "boolean"}, "true or false"),
+        ({}, "anything"),
+    ],
+)
+def test_what_a_setting_allows_is_said_in_a_few_words(schema, words):
+    assert allowed(schema) == words
 
 
 def test_ui_says_the_exact_command(workplace, capsys):

@@ -5,7 +5,8 @@ import inspect
 
 import pytest
 
-from sp_search.plugins import FAMILIES, Plugin, UnknownPluginError, discover, find, suggest
+from sp_search.errors import StudyError
+from sp_search.plugins import FAMILIES, Plugin, UnknownPluginError, discover, find, located, suggest
 
 PARTS = [(family, kind) for family in FAMILIES for kind in discover(family)]
 
@@ -55,6 +56,7 @@ class _Entry:
     """An installed entry point."""
 
     value = "somewhere:thing"
+    dist = None
 
     def __init__(self, part):
         self._part = part
@@ -70,16 +72,19 @@ def installed(monkeypatch):
 
     def install(part):
         monkeypatch.setattr("sp_search.plugins.entry_points", lambda group: [_Entry(part)])
-        return discover.__wrapped__
+        return located.__wrapped__
 
     return install
 
 
 def test_an_entry_point_that_is_no_part_is_named(installed):
-    with pytest.raises(ValueError, match=r"somewhere:thing of group sp_search.priors is not a subclass of SpeedPrior"):
+    with pytest.raises(StudyError, match=r"somewhere:thing of group sp_search.priors is not a subclass of SpeedPrior"):
         installed(Plugin)("priors")
 
 
 def test_two_parts_of_one_kind_are_refused(installed):
-    with pytest.raises(ValueError, match="two priors are named 'none'"):
-        installed(find("priors", "none"))("priors")
+    class Twin(find("priors", "none")):
+        pass
+
+    with pytest.raises(StudyError, match="two priors are named 'none': rename the one in somewhere:thing"):
+        installed(Twin)("priors")
