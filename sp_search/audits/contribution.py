@@ -1,7 +1,9 @@
 """A2, contribution: how much of what it computes could be left out without its answers getting worse?
 
 Every step is silenced in turn (mean ablation), then greedily together, the least missed first: two steps that stand in
-for each other count once. What is off the training distribution looks wasted here too, useful or not.
+for each other count once. Of 10 steps or fewer the Shapley values are exact, on as many examples as the budget leaves
+for every coalition: such a pair shares its worth, which the other two cannot show. They are said, and decide nothing.
+What is off the training distribution looks wasted here too, useful or not.
 """
 
 from __future__ import annotations
@@ -10,15 +12,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from sp_search.audits.base import Audit, Reading, no_question
+from sp_search.audits.base import LEAST_BUDGET, Audit, Reading, no_question
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Generator
+    from torch import Generator, Tensor
 
     from sp_search.program import Program
-    from sp_search.tasks.base import Task
+    from sp_search.tasks.base import Batch, Task
 
 
 class Contribution(Audit):
@@ -67,4 +69,25 @@ class Contribution(Audit):
         details: dict[str, float | str] = {f"missed_{step}": one for step, one in missed.items()}
         details["silenced"] = ", ".join(map(str, sorted(idle))) or "none"
         details["lost_on_the_other_half"] = float(held.taken_B.double().mean() - left_B.double().mean())
+        run = half * (
+            2 * len(steps) + 5
+        )  # both halves seen twice, each step alone and with others, and the idle left out
+        details |= _shapley(program, task, first, seen.exit_B, len(steps), budget - run)
         return Reading(statistic=mean(share_B, 0.0, 1.0), details=details)
+
+
+def _shapley(
+    program: Program, task: Task, batch: Batch, exit_B: Tensor, steps: int, left: int
+) -> dict[str, float | str]:
+    """Return the Shapley value of each step in accuracy, or why there is none; `left` examples may still be run."""
+    from sp_search.audits.instruments.shapley import MOST_STEPS, coalitions, shapley
+    from sp_search.tasks.base import Batch
+
+    n = min(len(batch.y_BT), left // 2**steps)
+    if steps > MOST_STEPS:
+        return {"shapley": f"of {MOST_STEPS} steps at most, it takes {steps}: greedy removal only"}
+    if n < LEAST_BUDGET:
+        return {"shapley": f"{2**steps} coalitions need {LEAST_BUDGET} examples each: greedy removal only"}
+    value_KB = shapley(coalitions(program, task, Batch(batch.x_BTC[:n], batch.y_BT[:n]), exit_B[:n], steps))
+    values: dict[str, float | str] = {f"shapley_{place + 1}": float(one) for place, one in enumerate(value_KB.mean(1))}
+    return {**values, "shapley_examples": float(n)}

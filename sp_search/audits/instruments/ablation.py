@@ -18,14 +18,15 @@ def right_without(program: Program, task: Task, batch: Batch, exit_B: Tensor, si
     for index in range(1, int(exit_B.max()) + 1):
         before, state = state, program.model.step(state, index)
         if index in silenced:
-            state = _silenced(before, state)
+            state = step_silenced(before, state)
         here_B = exit_B == index
         if here_B.any():
             right_B |= here_B & task.correct(program.model.answer(state, index), batch)
     return right_B
 
 
-def _silenced(before: State, after: State) -> State:
+def step_silenced(before: State, after: State) -> State:
+    """Return the state after a step, with what it adds replaced by what it adds on average over the batch."""
     parts = []
     for place, part in enumerate(after):
         own = before[place] if place < len(before) else part[:, :0]
