@@ -1,8 +1,10 @@
-"""Optuna chooses what is tried next: ask and tell over a journal in the study's folder. Optuna is imported here alone.
+"""Optuna chooses what is tried next: ask and tell over a journal in the study's folder.
 
 The ledger is the truth and the journal its copy in Optuna's words, so every chart and dashboard of Optuna's opens it. A
-proposal depends on what the ledger held and on a seed of its own, never on a generator that lived through the session:
-the same ledger gives the same next proposal. One Optuna study stands for one milestone.
+proposal depends on what both hold and on a seed of its own, never on a generator that lived through the session: a
+killed driver goes on with the same proposals. A lost journal is written anew with the same programs and values, at other
+points of the space that stand for them. One Optuna study stands for one milestone. Optuna is imported here and in
+`proposer_sampling` alone.
 """
 
 from __future__ import annotations
@@ -15,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import NSGAIISampler, RandomSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
@@ -24,10 +25,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from sp_search.errors import StorageError
 from sp_search.plan import proposal_space
-from sp_search.proposals import CAP, Came, Proposal, ProposalSpace, came_of
+from sp_search.proposals import Came, Proposal, ProposalSpace, came_of
 from sp_search.records import LevelReport, Propose, Proposed, derive_seed
 from sp_search.sections import SearchSettings
 from sp_search.study import Study
+from sp_search.tune.proposer_sampling import AtMost, distributions_of, sampler_of
 from sp_search.warm_start import Tried
 
 JOURNAL_NAME = "optuna.log"
@@ -74,7 +76,9 @@ class OptunaProposer:
     def propose(self, request: Propose) -> Proposed:
         """Ask for a point under the request's cap; what Optuna puts above the cap is taken at the cap.
 
-        What does not fit, or failed already, costs nothing: its trial fails, and another is asked for.
+        What does not fit, or failed already, costs nothing: its trial fails, and another is asked for. A repeat is not
+        told with the value that is known: samplers would learn from it, and a driver that was killed before the ledger
+        held the proposal, and asks once more, would be answered differently.
         """
         self._requests[request.member] = request
         study = self._study(request.milestone)
@@ -144,7 +148,7 @@ class OptunaProposer:
     def _ask(self, study: optuna.Study, request: Propose, attempt: int) -> Trial:
         seed = derive_seed(self.seed, "optuna", request.member, attempt) % 2**32
         inner = sampler_of(self.settings, seed) if attempt < OWN_ASKS else RandomSampler(seed=seed)
-        study.sampler = _AtMost(inner, self.space.share_of(request.cap))
+        study.sampler = AtMost(inner, self.space.share_of(request.cap))
         trial = study.ask(self.distributions)
         trial.set_user_attr("member", request.member)
         return trial
@@ -231,38 +235,6 @@ class OptunaProposer:
         )
 
 
-class _AtMost(BaseSampler):
-    """Another sampler whose caps stop at a ceiling: what it puts above is asked at the ceiling."""
-
-    def __init__(self, inner: BaseSampler, ceiling: float) -> None:
-        self.inner, self.ceiling = inner, ceiling
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self.inner.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        sampled = self.inner.sample_relative(study, trial, search_space)
-        return {name: self._capped(name, value) for name, value in sampled.items()}
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        return self._capped(param_name, self.inner.sample_independent(study, trial, param_name, param_distribution))
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        self.inner.before_trial(study, trial)
-
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        self.inner.after_trial(study, trial, state, values)
-
-    def _capped(self, name: str, value: Any) -> Any:
-        return min(value, self.ceiling) if name == CAP else value
-
-
 class _Copy(JournalFileBackend):
     """A journal file without a lock, as the study's own keeps other writers out, and without waiting for the disk.
 
@@ -276,30 +248,6 @@ class _Copy(JournalFileBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         with self.path.open("ab") as file:
             file.write("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode())
-
-
-def sampler_of(settings: SearchSettings, seed: int) -> BaseSampler:
-    """Return the sampler of one ask. A quarter of a visit's proposals learn from nothing, or are a generation."""
-    quarter = settings.members // 4
-    if settings.sampler == "tpe":
-        return TPESampler(seed=seed, n_startup_trials=min(10, quarter))
-    if settings.sampler == "nsga2":
-        return NSGAIISampler(seed=seed, population_size=max(2, min(50, quarter)))
-    return RandomSampler(seed=seed)
-
-
-def distributions_of(space: ProposalSpace) -> dict[str, BaseDistribution]:
-    """Return the parameters of a space as Optuna names them; they never change, whatever cap is asked for."""
-    found: dict[str, BaseDistribution] = {name: FloatDistribution(0.0, 1.0) for name in (CAP, *space.shares)}
-    for name, dimension in space.fields.items():
-        low, high = dimension.low, dimension.high
-        if low is None or high is None:
-            found[name] = CategoricalDistribution(dimension.choices)
-        elif space.counts(name):
-            found[name] = IntDistribution(int(low), int(high), log=dimension.log)
-        else:
-            found[name] = FloatDistribution(float(low), float(high), log=dimension.log)
-    return found
 
 
 def _open(path: Path, name: str) -> JournalStorage:

@@ -31,7 +31,7 @@ ROWS = [
     {"warm_start"},
     {"plan", "search", "store", "arms"},
     {"folder", "health", "keeping", "limits", "result", "rows"},
-    {"answer", "comparison"},
+    {"answer", "comparison", "control"},
     {"drive", "tune", "tracking", "report"},
     {"session"},
     {"running"},
@@ -46,7 +46,7 @@ ROWS = [
 ROW_OF = {unit: number for number, row in enumerate(ROWS) for unit in row}
 ROOMS = {
     "ray": "tune/",
-    "optuna": "tune/proposer.py",
+    "optuna": "tune/proposer",
     "mlflow": "tracking/",
     "matplotlib": "report/",
     "mapie": "risk.py",

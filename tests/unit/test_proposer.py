@@ -226,6 +226,24 @@ def test_a_journal_that_was_lost_is_written_anew_from_the_ledger(tmp_path: Path)
         assert again.flops == trial.values[0]
 
 
+def test_a_driver_killed_after_points_were_repeated_is_answered_with_the_same_proposals(tmp_path: Path) -> None:
+    """The points asked for in vain have to leave no trace, as the driver that goes on asks for them once more."""
+    narrow = {"width": {"low": 1, "high": 4}, "rollouts": {"low": 1, "high": 3}}
+    study = asked(search={"space": narrow, "members": 8})
+    run(study, tmp_path / "whole")
+    repeated = [trial.user_attrs["member"] for trial in trials(tmp_path / "whole", TrialState.FAIL)]
+    entries = read_ledger(tmp_path / "whole")
+    lines = [n for n, entry in enumerate(entries) if entry.get("event", {}).get("member") in repeated]
+    assert repeated, "points that had failed already were asked for again"
+    for kill in lines:
+        folder = tmp_path / f"killed{kill}"
+        with begun(study, folder) as ledger, pytest.raises(Killed):
+            drive(study, ledger, lines=kill)
+        with Ledger(folder) as ledger:
+            drive(study, ledger)
+        assert events(folder, "proposed") == events(tmp_path / "whole", "proposed")
+
+
 def test_hearing_twice_changes_nothing_and_a_torn_line_is_dropped(tmp_path: Path) -> None:
     study = asked(search={"members": 6})
     run(study, tmp_path / "s")
