@@ -2,9 +2,9 @@
 
 The ledger is the truth and the journal its copy in Optuna's words, so every chart and dashboard of Optuna's opens it. A
 proposal depends on what both hold and on a seed of its own, never on a generator that lived through the session: a
-killed driver goes on with the same proposals. A lost journal is written anew with the same programs and values, at other
-points of the space that stand for them. One Optuna study stands for one milestone. Optuna is imported here and in
-`proposer_sampling` alone.
+killed driver goes on with the same proposals. A lost journal is written anew with the same programs and values, at
+other points of the space that stand for them. One Optuna study stands for one milestone. Optuna is imported here and
+in `proposer_sampling` alone.
 """
 
 from __future__ import annotations
