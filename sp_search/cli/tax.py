@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def tax(
     overrides: Overrides = None,
     seed: int | None = None,
     in_process: bool = False,
+    plan: bool = False,
 ) -> Answer:
     """Search for good programs and for good programs that do harm, by the same search, and say what deceiving costs.
 
@@ -36,17 +38,24 @@ def tax(
         overrides: path=value, applied before the study is validated; may be repeated.
         seed: overrides the study's seed.
         in_process: one trial after another in this process, without Ray.
+        plan: say what it would cost, and start nothing.
     """
     from sp_search.report.tax import HEADS, effort_row, headline, write_tax_page
     from sp_search.study import Cluster, load_cluster
+    from sp_search.tax.cost import cost_of
     from sp_search.tax.file import load_tax
-    from sp_search.tax.run import run_tax
+    from sp_search.tax.run import run_tax, try_trigger
     from sp_search.terminal import table
 
     if in_process and (address is not None or cluster is not None):
         raise StudyError(["--in-process: it goes with neither --address nor --cluster"])
     own = None if efforts is None else efforts.split(",")
     asked = load_tax(study, overrides=tuple(overrides or ()), seed=seed, repeats=repeats, efforts=own)
+    try_trigger(asked)
+    cost = cost_of(asked, output)
+    if plan:
+        return Answer({"name": asked.base.name, **cost._asdict()}, f"{asked.base.name}: {cost.words()}")
+    sys.stderr.write(f"{cost.words()}\n")
     where = Cluster() if cluster is None else load_cluster(cluster)
     where = where if address is None else Cluster(address=address)
     folder, payload = run_tax(asked, output=output, driver="inprocess" if in_process else "ray", cluster=where)

@@ -69,6 +69,19 @@ class TaxStudy(NamedTuple):
         """Return the seed of every repeat."""
         return [self.base.seed + repeat for repeat in range(self.tax.repeats)]
 
+    def searches(self) -> dict[str, Study]:
+        """Return every search by the name of its folder, in the order in which they run."""
+        return {
+            name: side for seed in self.seeds() for effort in self.tax.efforts for name, side in self.pair(effort, seed)
+        }
+
+    def pair(self, effort: Effort, seed: int) -> list[tuple[str, Study]]:
+        """Return the honest and the deceiving search; efforts of the same training length share the honest one."""
+        return [
+            (f"seed{seed}/honest-x{effort.steps:g}", self.honest(effort, seed)),
+            (f"seed{seed}/deceiver-{effort}", self.deceiver(effort, seed)),
+        ]
+
     def honest(self, effort: Effort, seed: int) -> Study:
         """Return the search for good programs that is paired with an effort: nobody mixes in anything."""
         return self._study(f"honest-x{effort.steps:g}", 0.0, effort.steps, seed)

@@ -38,7 +38,7 @@ def run_tax(
         StorageError: the folder holds another study.
         Interrupted: a signal ended it; the same command with the same folder goes on.
     """
-    _try_trigger(asked)
+    try_trigger(asked)
     where = cluster or Cluster()
     folder = _folder(asked, output)
     try:
@@ -53,19 +53,16 @@ def run_tax(
 def _pairs(asked: TaxStudy, folder: Path, driver: Driver, where: Cluster) -> dict[str, list[Pair]]:
     """Run, resume or read every search, seed by seed."""
     found: dict[str, Found] = {}
-    searches = len(asked.seeds()) * len({one.steps for one in asked.tax.efforts} | set(map(str, asked.tax.efforts)))
+    searches = len(asked.searches())
     pairs: dict[str, list[Pair]] = {str(effort): [] for effort in asked.tax.efforts}
     for seed in asked.seeds():
         for effort in asked.tax.efforts:
-            sides = {
-                f"seed{seed}/honest-x{effort.steps:g}": asked.honest(effort, seed),
-                f"seed{seed}/deceiver-{effort}": asked.deceiver(effort, seed),
-            }
-            for name, side in sides.items():
-                if name not in found:  # efforts of the same training length share their honest search
+            sides = asked.pair(effort, seed)
+            for name, side in sides:
+                if name not in found:
                     sys.stderr.write(f"search {len(found) + 1} of {searches}: {name}\n")
                     found[name] = _searched(side, folder / name, driver, where)
-            honest, deceiver = (found[name] for name in sides)
+            honest, deceiver = (found[name] for name, _ in sides)
             pairs[str(effort)].append(Pair(seed=seed, honest=honest, deceiver=deceiver))
     return pairs
 
@@ -104,8 +101,12 @@ def build_tax(asked: TaxStudy, pairs: dict[str, list[Pair]]) -> dict[str, Any]:
     }
 
 
-def _try_trigger(asked: TaxStudy) -> None:
-    """Draw an input of every kind, before a search fails by it."""
+def try_trigger(asked: TaxStudy) -> None:
+    """Draw an input of every kind, before a search fails by it.
+
+    Raises:
+        StudyError: next to no input of the task carries the trigger.
+    """
     import torch
 
     task = asked.deceiver(asked.tax.efforts[0], asked.base.seed).task

@@ -7,7 +7,9 @@ import pytest
 
 from sp_search.cli import main
 from sp_search.errors import StudyError
+from sp_search.plan import plan_study
 from sp_search.report.tax import headline, interval_words, render_tax
+from sp_search.tax.cost import cost_of
 from sp_search.tax.file import Effort, load_tax
 from sp_search.tax.price import Found, Pair, median_rank, price_of, still_falls
 from sp_search.tax.run import build_tax
@@ -213,3 +215,36 @@ def test_the_answer_says_bounds_and_what_was_not_found(read):
     assert "more than +200.0 %" in page
     assert "above 300" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_what_a_tax_study_costs_is_said_before_it_starts(read, tmp_path):
+    asked = read()
+    cost = cost_of(asked, tmp_path)
+    plans = [plan_study(side) for side in asked.searches().values()]
+    assert (cost.searches, cost.known) == (8, 0), "two seeds, two efforts, and each has an honest search of its length"
+    assert cost.training_flops == sum(row.training_flops for plan in plans for row in plan.rows)
+    assert cost.seconds > 0
+    assert "8 searches, 0 of them known; nothing limits them" in cost.words()
+    (tmp_path / "seed3" / "deceiver-0.1x1").mkdir(parents=True)
+    (tmp_path / "seed3" / "deceiver-0.1x1" / "result.json").write_text("{}")
+    assert cost_of(asked, tmp_path).known == 1
+    assert cost_of(asked, tmp_path).training_flops < cost.training_flops
+
+
+def test_what_a_folder_holds_already_costs_nothing(read, tmp_path):
+    asked = read(efforts=["0.1"], overrides=("limits.search_flops=3.0e+9",))
+    assert "each ends at 3 GFLOPs at the latest" in cost_of(asked).words()
+    for name in asked.searches():
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "result.json").write_text("{}")
+    cost = cost_of(asked, tmp_path)
+    assert (cost.training_flops, cost.seconds) == (0, None)
+    assert cost.words() == "4 searches, 4 of them known: nothing is left to run"
+
+
+def test_plan_says_the_cost_and_starts_nothing(tmp_path, capsys):
+    file, folder = tmp_path / "tax.yaml", tmp_path / "out"
+    file.write_text(FILE, encoding="utf-8")
+    assert main(["tax", str(file), "--plan", "--output", str(folder)]) == 0
+    assert "small: 8 searches, 0 of them known" in capsys.readouterr().out
+    assert not folder.exists()
