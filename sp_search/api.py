@@ -19,12 +19,11 @@ from sp_search.folder import (
     manifest,
     new_folder,
     recorded_arms,
-    recorded_study,
     write_json,
 )
 from sp_search.ledger import LEDGER_NAME, read_ledger, was_begun
 from sp_search.plan import Plan, plan_study
-from sp_search.running import Driver, Result, absolute_store, begin, go_on, search_of
+from sp_search.running import Driver, Result, absolute_store, begin, go_on, replayed
 from sp_search.search import found_cap
 from sp_search.session import interruptible
 from sp_search.study import Cluster, Study, load_cluster, study_of
@@ -125,9 +124,7 @@ def status(folder: str | Path) -> dict[str, Any]:
     if holds_arms(Path(folder)):
         return _arms_status(Path(folder))
     entries = read_ledger(Path(folder))
-    study = recorded_study(entries, Path(folder))
-    search = search_of(study, plan_study(study, begun=True), None)
-    search.replay(entries)
+    study, _, search = replayed(entries, Path(folder))
     state = search.state
     return {
         "name": study.name,

@@ -15,10 +15,12 @@ from sp_search import __version__
 from sp_search.arms import Arms, load_asked
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME
-from sp_search.settings_file import dotted
+from sp_search.settings_file import dotted, with_changes
 from sp_search.study import Study
 
 RUNS = "sp_search_runs"
+CHANGES = ("member_added", "extended")
+"""Events that change the study itself."""
 
 
 def new_folder(name: str, output: str | Path | None) -> Path:
@@ -39,15 +41,37 @@ def new_folder(name: str, output: str | Path | None) -> Path:
     return folder
 
 
-def recorded_study(entries: list[dict[str, Any]], folder: Path) -> Study:
+def begun_study(entries: list[dict[str, Any]], folder: Path) -> Study:
     """Return the study that a ledger was begun with."""
     if not entries or "header" not in entries[0]:
         raise StorageError(f"the ledger of {folder} was never begun: delete the folder and run the study again")
+    return _valid(entries[0]["header"]["study"], folder)
+
+
+def recorded_study(entries: list[dict[str, Any]], folder: Path) -> Study:
+    """Return the study of a ledger as it stands: as it was begun, with what was added and extended since."""
+    study = begun_study(entries, folder)
+    events = [entry["event"] for entry in entries if entry.get("event", {}).get("event") in CHANGES]
+    content = study.resolved()
+    for event in events:
+        content = changed_content(content, event)
+    return _valid(content, folder) if events else study
+
+
+def _valid(content: dict[str, Any], folder: Path) -> Study:
     try:
-        return Study.model_validate(entries[0]["header"]["study"])
+        return Study.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False))
         raise StorageError(f"the study of {folder} cannot be read by this version: {problems}") from error
+
+
+def changed_content(content: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+    """Return a study's content as a recorded event leaves it."""
+    if event["event"] == "extended":
+        return with_changes(content, event["settings"])
+    members = [*content["population"]["members"], event["added"]["config"]]
+    return {**content, "population": {**content["population"], "members": members}}
 
 
 def holds_arms(folder: Path) -> bool:

@@ -77,6 +77,9 @@ class LevelOutcome(Record):
         description="(root lineage, member) of every conclusive lineage, in index order; a clone adds none"
     )
     passing: list[tuple[int, int]] = Field(description="(root lineage, member) of the verified ones, in index order")
+    fresh: list[tuple[int, int]] = Field(
+        [], description="those that inherited nothing, of a visit in which none passed"
+    )
     training_flops: float
 
 
@@ -104,7 +107,8 @@ class Row(Record):
 class OpenLevel(Record):
     """The visit that is being searched now. `order` lists the members that are not heard yet, as they are to be read.
 
-    Of a population of proposals, `wanted` is how many are still to be asked for, `asked` what is not answered yet.
+    `known` are failures of earlier visits of the level that were set aside: nobody is tried twice. Of a population of
+    proposals, `wanted` is how many are still to be asked for, `asked` what is not answered yet.
     """
 
     visit: int
@@ -113,6 +117,7 @@ class OpenLevel(Record):
     order: list[int] = Field(default_factory=list)
     cohorts: dict[int, Cohort] = Field(default_factory=dict)
     rows: list[Row] = Field(default_factory=list)
+    known: list[Row] = Field(default_factory=list)
     cheapest: float | None = None
     training_flops: float = 0.0
     extensions: int = 0
@@ -151,6 +156,12 @@ class SearchState(Record):
     next_member: int = 0
     live: list[int] = Field(default_factory=list, description="members with a trial")
     dropped: dict[int, str] = Field(default_factory=dict)
+    left: dict[int, int] = Field(
+        default_factory=dict, description="by dropped member, the first of the fresh lineages that it left unjudged"
+    )
+    set_aside: list[int] = Field(
+        default_factory=list, description="visits whose failures do not count any more: more is asked than they say"
+    )
     found: dict[int, int | None] = Field(default_factory=dict, description="C* as a level, by milestone index")
     slots: int = 0
     finished: str | None = None
@@ -178,10 +189,17 @@ def is_current(state: SearchState, event: LevelReport | MemberLost | MemberFaile
     return not member.done and member.attempt == event.attempt
 
 
+def counts(state: SearchState, outcome: LevelOutcome) -> bool:
+    """Whether a closed visit still says something: a pass always does, a failure unless it was set aside."""
+    return bool(outcome.passed) or outcome.visit not in state.set_aside
+
+
 def failed_below(state: SearchState) -> int:
     """Return the largest level that failed an easier milestone and was below its C*: it cannot pass a harder one."""
     found = state.found.get(state.milestone_index - 1)
-    return -1 if found is None else found - 1
+    if found is None or any(not counts(state, one) and one.milestone < state.milestone for one in state.history):
+        return -1
+    return found - 1
 
 
 def running(state: SearchState) -> list[int]:
@@ -204,7 +222,7 @@ def failures(state: SearchState) -> dict[int, dict[tuple[int, int], bool]]:
     """Return by configuration the (member, root) of every conclusive failure, and whether it inherited nothing."""
     assert state.open is not None
     failed: dict[int, dict[tuple[int, int], bool]] = {}
-    for row in state.open.rows:
+    for row in [*state.open.known, *state.open.rows]:
         if row.passed is False:
             failed.setdefault(configuration(state, row.member), {})[row.member, row.root] = row.fresh
     return failed

@@ -13,15 +13,19 @@ from sp_search.search import Search
 from sp_search.study import Study
 
 
-def limit_of(study: Study, entries: list[dict[str, Any]]) -> Callable[[Search], str | None]:
-    """Return the function that names the limit which a search has reached, if any. Earlier sessions' time counts."""
+def limit_of(study: Callable[[], Study], entries: list[dict[str, Any]]) -> Callable[[Search], str | None]:
+    """Return the function that names the limit which a search has reached, if any. Earlier sessions' time counts.
+
+    Args:
+        study: returns the study as it stands: its limits may be extended meanwhile.
+        entries: the ledger's, so far.
+    """
     before = session_seconds(entries)
     started = time.monotonic()
-    limits = study.limits
 
     def reached(search: Search) -> str | None:
-        broken = sum(search.failures.get(kind, 0) for kind in ("member_lost", "member_failed"))
-        if limits.failures is not None and broken > limits.failures:
+        limits = study().limits
+        if limits.failures is not None and search.broken - search.forgiven > limits.failures:
             return "failures"
         if limits.seconds is not None and before + time.monotonic() - started > limits.seconds:
             return "seconds"

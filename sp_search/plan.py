@@ -6,6 +6,7 @@ Everything but `build_runner` is arithmetic without torch, so that `plan` answer
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import ceil, log
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -72,14 +73,7 @@ def plan_study(study: Study, *, begun: bool = False) -> Plan:
     scheduler: BudgetScheduler = study.scheduler
     parts = study.member_parts()
     space = _ladder(study, scheduler, parts)
-    members = [
-        Member(
-            member=index,
-            config=study.population.members[index],
-            budgets=[_realise(scheduler, space, study, own, cap) for cap in space.caps],
-        )
-        for index, own in enumerate(parts)
-    ]
+    members = [price_member(study, index, space) for index in range(len(parts))]
     population = Population(members=members, replicas=study.population.replicas)
     rows = [
         _price(study, own, member, space, level)
@@ -89,6 +83,14 @@ def plan_study(study: Study, *, begun: bool = False) -> Plan:
     if all(row.axis_value is None for row in rows):
         raise StudyError([f"no member fits any level of {space.axis} {space.caps}: widen the ladder or the models"])
     return Plan(space, population, _terms(study), rows)
+
+
+def price_member(study: Study, index: int, space: LevelSpace) -> Member:
+    """Return a listed member with its budget at every level of a ladder."""
+    config = study.population.members[index]
+    own = assembly.parts_of(study.model, study.prior, config)
+    budgets = [_realise(study.scheduler, space, study, own, cap) for cap in space.caps]
+    return Member(member=index, config=config, budgets=budgets)
 
 
 def _terms(study: Study) -> Terms:
@@ -166,7 +168,7 @@ def _flops(study: Study, parts: Parts, axis: dict[str, int]) -> float:
 
 
 def _ladder(study: Study, scheduler: BudgetScheduler, parts: list[Parts]) -> LevelSpace:
-    """Return the caps: a grid in rollouts, or for other axes every price that some member can have.
+    """Return the caps: a grid in rollouts, or for other axes every price that some member can have (and `_prices`).
 
     Levels of a control share the price of the dearest member.
     """
@@ -179,8 +181,17 @@ def _ladder(study: Study, scheduler: BudgetScheduler, parts: list[Parts]) -> Lev
         count = int((stop - scheduler.start) / scheduler.resolution + 1e-9) + 1
         caps = [round(scheduler.start + index * scheduler.resolution, 9) for index in range(count)]
         return LevelSpace(kind=scheduler.budget, measure="rollouts", axis=scheduler.axis, caps=caps)
-    prices = {_flops(study, own, axis) for own in parts for axis in _axis_values(scheduler, own.model)}
-    return LevelSpace(kind=scheduler.budget, measure="flops", axis=scheduler.axis, caps=sorted(prices))
+    caps = {price for own in parts for price in _prices(scheduler, study, own)}
+    return LevelSpace(kind=scheduler.budget, measure="flops", axis=scheduler.axis, caps=sorted(caps))
+
+
+def _prices(scheduler: BudgetScheduler, study: Study, parts: Parts) -> list[float]:
+    """Return what a member can cost along the axis; a mean budget along depth may lie between two exits."""
+    found = [_flops(study, parts, axis) for axis in _axis_values(scheduler, parts.model)]
+    if scheduler.axis != "depth" or scheduler.budget != "mean":
+        return found
+    between = [index * scheduler.resolution for index in range(1, ceil(1 / scheduler.resolution - 1e-9))]
+    return found + [low + share * (high - low) for low, high in pairwise(found) for share in between]
 
 
 def _axis_values(scheduler: BudgetScheduler, model: ModelSpec) -> list[dict[str, int]]:

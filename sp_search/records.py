@@ -303,18 +303,65 @@ class Restored(Record):
 
 
 class LimitReached(Record):
-    """Event: a limit of the study (seconds, search_flops, trials, failures) ended the search early.
+    """Event: a limit of the study (seconds, search_flops, trials, failures), or somebody, ended the search early.
 
-    `training_flops` is what the trials had spent that were still running.
+    `training_flops` is what the trials had spent that were still running. `by` is who asked, with `limit` "stopped".
     """
 
     event: Literal["limit_reached"] = "limit_reached"
     limit: str
     training_flops: float = Field(0.0, ge=0)
+    by: str = ""
 
 
+class MemberStopped(Record):
+    """Event: somebody wants no more of a member. Never evidence about a budget."""
+
+    event: Literal["member_stopped"] = "member_stopped"
+    member: int
+    by: str
+
+
+class MemberAdded(Record):
+    """Event: somebody adds a member to a listed population; it takes part from the next visit on."""
+
+    event: Literal["member_added"] = "member_added"
+    added: Member
+    by: str
+
+
+class Retried(Record):
+    """Event: somebody wants members tried again that had failed, were lost for good, or stopped."""
+
+    event: Literal["retried"] = "retried"
+    members: list[int] = Field(min_length=1)
+    by: str
+
+
+class Extended(Record):
+    """Event: somebody asks more of a study: `settings` by their path in the study's file.
+
+    Further milestones and lineages of a level are the search's business; limits are the driver's.
+    """
+
+    event: Literal["extended"] = "extended"
+    settings: dict[str, Any]
+    milestones: list[float]
+    replicas: int = Field(ge=1)
+    by: str
+
+
+class PauseAsked(Record):
+    """Event: somebody wants the driver to end for now; the study resumes."""
+
+    event: Literal["pause_asked"] = "pause_asked"
+    by: str
+
+
+Control = MemberStopped | MemberAdded | Retried | Extended | PauseAsked
+"""What people ask of a search while it runs, or after it has ended."""
 SearchEvent = Annotated[
-    Capacity | Measured | LevelReport | MemberLost | MemberFailed | Parked | Proposed | Restored | LimitReached,
+    Capacity | Measured | LevelReport | MemberLost | MemberFailed | Parked | Proposed | Restored | LimitReached | Control,
     Field(discriminator="event"),
 ]
 EVENT: TypeAdapter[SearchEvent] = TypeAdapter(SearchEvent)

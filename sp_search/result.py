@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sp_search.audits.base import Verdict
-from sp_search.levels import LevelOutcome
+from sp_search.levels import LevelOutcome, counts
 from sp_search.plan import Plan
 from sp_search.records import Count, Interval, LineageMeasurement, Minimum, Sample, Selection
 from sp_search.search import Search, found_cap, statistical_minimum
@@ -184,7 +184,7 @@ def level_rows(search: Search, milestone: float) -> list[dict[str, Any]]:
     rows = []
     for level in sorted({outcome.level for outcome in outcomes}):
         visits = [outcome for outcome in outcomes if outcome.level == level]
-        verdicts = {outcome.verdict for outcome in visits}
+        verdicts = {outcome.verdict for outcome in visits if counts(search.state, outcome)}
         tried = {tuple(lineage) for outcome in visits for lineage in outcome.conclusive}
         passed = {tuple(lineage) for outcome in visits for lineage in outcome.passing}
         interval = _pass_rate(search, visits, len(passed), len(tried))
@@ -212,8 +212,12 @@ def _pass_rate(search: Search, visits: list[LevelOutcome], passed: int, tried: i
     if not tried:
         return None
     if not passed:
-        return Interval(value=0.0, low=0.0, high=min(outcome.pass_rate_high for outcome in visits), n=tried)
+        return Interval(value=0.0, low=0.0, high=_least_bound(search, visits), n=tried)
     return accuracy_interval(Count(correct=passed, n=tried), search.state.terms.false_negative)
+
+
+def _least_bound(search: Search, visits: list[LevelOutcome]) -> float:
+    return min((outcome.pass_rate_high for outcome in visits if counts(search.state, outcome)), default=1.0)
 
 
 def _visit(search: Search, outcome: LevelOutcome) -> dict[str, Any]:

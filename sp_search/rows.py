@@ -139,6 +139,7 @@ class LedgerReader:
         for action in actions:
             if "assignment" in action:
                 started.append(Assignment.model_validate(action["assignment"]))
+                self.finished = None  # a study that had ended was extended
                 self._assignments[started[-1].member] = started[-1]
             elif action["action"] == "stop":
                 stopped[action["member"]] = action["reason"]

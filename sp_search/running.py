@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from sp_search.answer import remeasure, write_program
 from sp_search.audits.base import Verdict
 from sp_search.audits.panel import hear
-from sp_search.folder import manifest, recorded_study, versions, write_json
+from sp_search.control import Inbox
+from sp_search.folder import begun_study, manifest, recorded_study, versions, write_json
 from sp_search.keeping import collecting
 from sp_search.ledger import Ledger
 from sp_search.limits import limit_of, repeated_flops
@@ -87,11 +88,23 @@ def begin(asked: Study, plan: Plan, folder: Path, driver: Driver, where: Cluster
 def go_on(path: Path, driver: Driver | None, where: Cluster) -> Result:
     """Replay the ledger of a begun study, then drive it to its answer."""
     with Ledger(path) as ledger:
-        study = recorded_study(ledger.entries, path)
-        plan = plan_study(study, begun=True)
-        search = search_of(study, plan, ledger)
-        search.replay(ledger.entries)
+        study, plan, search = replayed(ledger.entries, path, ledger)
         return _drive(study, plan, ledger, search, driver or manifest(path)["driver"], where)
+
+
+def replayed(entries: list[dict[str, Any]], path: Path, ledger: Ledger | None = None) -> tuple[Study, Plan, Search]:
+    """Return a study as it stands, the plan that it was begun with, and its search where the ledger leaves it.
+
+    Args:
+        entries: the ledger's.
+        path: the study's folder.
+        ledger: what the search goes on to write; None to read only.
+    """
+    begun = begun_study(entries, path)
+    plan = plan_study(begun, begun=True)
+    search = search_of(begun, plan, ledger)
+    search.replay(entries)
+    return recorded_study(entries, path), plan, search
 
 
 def search_of(study: Study, plan: Plan, ledger: Ledger | None) -> Search:
@@ -130,15 +143,18 @@ def _proposer(study: Study, ledger: Ledger | None) -> Proposer | None:
 def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Driver, cluster: Cluster) -> Result:
     """Drive a new or replayed search to its end, then measure, write and track the answer."""
     folder = ledger.folder
-    if driver == "ray" and search.state.finished is None:
+    inbox = Inbox(folder, study)
+    if driver == "ray":
         import sp_search.tune.launch  # noqa: F401 - importing ray sets signal handlers of its own: before ours
     with tracked(study, folder), interruptible(folder):
+        inbox.catch_up(search)
         if search.state.finished is None:
             line = LiveLine()
             try:
-                _run_driver(study, search, folder, driver, cluster, limit_of(study, ledger.entries), line.update)
+                _run_driver(inbox, search, ledger, driver, cluster, line.update)
             finally:
                 line.close()
+        study = inbox.study
         for assignment in list(search.cut.values()):  # nobody is left who could say it
             search.feed(parked(FolderStore(folder / "checkpoints"), assignment))
         return _answer(study, plan, search, ledger)
@@ -183,14 +199,15 @@ def _told(result: Path) -> list[Verdict]:
 
 
 def _run_driver(
-    study: Study,
+    inbox: Inbox,
     search: Search,
-    folder: Path,
+    ledger: Ledger,
     driver: Driver,
     cluster: Cluster,
-    limit: Callable[[Search], str | None],
     progress: Callable[[Search], None],
 ) -> None:
+    study, folder = inbox.study, ledger.folder
+    limit = limit_of(lambda: inbox.study, ledger.entries)
     store = FolderStore(folder / "checkpoints")
     progress = collecting(store, study.limits.checkpoints, progress)
     if driver == "inprocess":
@@ -199,7 +216,7 @@ def _run_driver(
         from sp_search.drive.inprocess import run_inprocess
 
         torch.set_num_threads(max(1, int(study.resources.cpu)))
-        run_inprocess(search, build_runner(study), store, limit=limit, progress=progress)
+        run_inprocess(search, build_runner(study), store, limit=limit, progress=progress, asked=inbox.look)
         return
     from sp_search.tune.actor import RunnerRecipe
     from sp_search.tune.launch import run_tune
@@ -214,6 +231,7 @@ def _run_driver(
         concurrent=study.limits.concurrent,
         limit=limit,
         progress=progress,
+        asked=inbox.look,
     )
 
 

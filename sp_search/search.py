@@ -14,17 +14,19 @@ from math import floor
 from typing import Any
 
 from sp_search.errors import StorageError
-from sp_search.levels import LevelOutcome, SearchState, Terms, running
+from sp_search.levels import LevelOutcome, SearchState, Terms, counts, running
 from sp_search.records import (
     EVENT,
     Action,
     Assignment,
+    Extended,
     Finish,
     LevelReport,
     LevelSpace,
     LimitReached,
     LineageMeasurement,
     Measured,
+    MemberAdded,
     MemberFailed,
     MemberLost,
     Minimum,
@@ -34,6 +36,7 @@ from sp_search.records import (
     Propose,
     Proposed,
     Proposer,
+    Retried,
     SearchEvent,
     Selection,
     SetBudget,
@@ -56,6 +59,7 @@ class Search:
         candidates: every verified program, with what was measured of it, by milestone.
         spent: search FLOPs by use (`training`, `verification`).
         failures: number of failures of the machinery and of members, by kind.
+        forgiven: how many of the machinery and of members there had been when somebody last asked to try again.
         cut: by attempt, the assignments that were cut and have not said yet what they spent.
     """
 
@@ -85,6 +89,7 @@ class Search:
         self.candidates: list[tuple[Selection, LineageMeasurement]] = []
         self.spent = {"training": 0.0, "verification": 0.0}
         self.failures: dict[str, int] = {}
+        self.forgiven = 0
         self.cut: dict[int, Assignment] = {}
         self._proposer = proposer
         self._held: dict[int, Measured] = {}
@@ -104,7 +109,7 @@ class Search:
     def _take(self, event: SearchEvent) -> list[Action]:
         if isinstance(event, Measured | MemberFailed) and event.attempt in self.cut:
             event = _parked(event)  # it came to its end before it heard that it was cut
-        if self.state.finished is not None and not isinstance(event, Parked):
+        if self.state.finished is not None and not isinstance(event, Parked | MemberAdded | Retried | Extended):
             return []  # what ran when a limit ended the search is counted with the limit
         if isinstance(event, Measured | MemberLost | MemberFailed) and not self._current(event):
             return []
@@ -141,6 +146,11 @@ class Search:
                     "version of sp_search; resume with that version"
                 )
         self.append = append
+
+    @property
+    def broken(self) -> int:
+        """Trials that were lost or failed."""
+        return sum(self.failures.get(kind, 0) for kind in ("member_lost", "member_failed"))
 
     def live_assignments(self) -> list[Assignment]:
         """Return the assignments that are running now, by member."""
@@ -182,6 +192,8 @@ class Search:
                 if isinstance(event, MemberLost | MemberFailed):
                     self._busy.discard(event.member)
                     self.failures[event.event] = self.failures.get(event.event, 0) + 1
+                if isinstance(event, Retried):
+                    self.forgiven = self.broken
                 if isinstance(event, MemberFailed):
                     self.spent["training"] += event.training_flops
                 actions = self._advance(event)
@@ -210,9 +222,11 @@ class Search:
                     continue  # measured before a restore: its level is finished and is not run again
                 self.assignments[action.assignment.member] = action.assignment
                 self._busy.add(action.assignment.member)
-            elif isinstance(action, Park | Stop) and action.member in self._busy:
-                self._busy.remove(action.member)
-                self.cut[self.assignments[action.member].attempt] = self.assignments[action.member]
+            elif isinstance(action, Park | Stop):
+                self._held.pop(action.member, None)  # measured, but it was stopped before it was its turn
+                if action.member in self._busy:
+                    self._busy.remove(action.member)
+                    self.cut[self.assignments[action.member].attempt] = self.assignments[action.member]
             if isinstance(action, Stop) and self._proposer is not None and action.reason != "measured":
                 self._proposer.ended(action.member, action.reason)
             elif isinstance(action, Finish) and self._proposer is not None:
@@ -279,6 +293,7 @@ def statistical_minimum(search: Search, milestone: float) -> Minimum:
         outcome.level: outcome
         for outcome in search.state.history
         if outcome.verdict == "failed" and outcome.milestone <= milestone and (high is None or outcome.cap < high)
+        if counts(search.state, outcome)
     }
     if not failed or search.state.space.controls:
         return Minimum(low=None, high=high, basis="none", text="no smaller budget was tried to a verdict")

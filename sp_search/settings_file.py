@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -10,8 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from sp_search.errors import StudyError
-from sp_search.strict import KeyPath, Problem, Section, show
 from sp_search.shipped import study_file, unknown_study
+from sp_search.strict import KeyPath, Problem, Section, show
 from sp_search.yaml_strict import MOST_CHARACTERS, YamlProblem, load
 
 SectionT = TypeVar("SectionT", bound=Section)
@@ -133,6 +134,19 @@ def changed(draft: Draft, changes: list[Change]) -> Draft:
         for change in changes:
             _put(draft.data, change)
     return replace(draft, changes=changes)
+
+
+def with_changes(content: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a content with values set by their dotted paths; what was given is left as it is.
+
+    Raises:
+        StudyError: a path leads nowhere.
+    """
+    data = deepcopy(content)
+    for path, value in settings.items():
+        steps = tuple(int(step) if step.isdecimal() else step for step in path.split("."))
+        _put(data, Change(f"--set {path}", steps, value))
+    return data
 
 
 def check(settings: type[Section], draft: Draft) -> Checked:

@@ -18,6 +18,7 @@ from sp_search.levels import (
     SearchState,
     Visit,
     configuration,
+    counts,
     failures,
     pass_rate_bound,
     with_open,
@@ -87,9 +88,13 @@ def undecide(state: SearchState, member: int) -> SearchState:
 def drop(state: SearchState, member: int, reason: str) -> tuple[SearchState, list[Action]]:
     """Take a member out of the search, its open lineages being undecided already: never failed."""
     state = _heard(state, member, [])
+    assert state.open is not None
     live = [other for other in state.live if other != member]
     dropped = state.dropped if state.population.proposals else {**state.dropped, member: reason}
-    return state.model_copy(update={"dropped": dropped, "live": live}), [Stop(member=member, reason=reason)]
+    mine = state.open.members[member]
+    left = {**state.left, member: mine.lineages[0]} if mine.init_from is None else state.left
+    state = state.model_copy(update={"dropped": dropped, "left": left, "live": live})
+    return state, [Stop(member=member, reason=reason)]
 
 
 def retire(state: SearchState, member: int) -> tuple[SearchState, list[Action]]:
@@ -153,17 +158,40 @@ def assign(
 
 def open_level(state: SearchState, visit: Visit) -> tuple[SearchState, list[Action]]:
     """Open a level for as many lineages of every configuration that fits it as the visit asks for; park the others."""
-    state = state.model_copy(update={"open": OpenLevel(visit=len(state.history), plan=visit)})
+    known = _known(state, visit.level)
+    state = state.model_copy(update={"open": OpenLevel(visit=len(state.history), plan=visit, known=known)})
     if state.population.proposals:
         return ask(with_open(state, wanted=state.population.proposals))
     carried = visit.evidence - visit.fresh
     count = carried if carried > 0 else visit.evidence
-    missing = dict.fromkeys((configuration(state, member) for member in fitting(state)), count)
+    lacking = _lacking(state)
+    missing = {group: min(count, max(0, lacks)) for group, lacks in lacking.items()}
     state, members = next_cohorts(state, missing, fresh=carried <= 0)
     parked = [member for member in state.live if member not in members]
     live = [member for member in state.live if member in members]
     state, actions = assign(state.model_copy(update={"live": live}), members)
     return state, [*(Park(member=member) for member in parked), *actions]
+
+
+def _known(state: SearchState, level: int) -> list[Row]:
+    """Return the failures at a level, and the milestone, of visits that were set aside."""
+    return [
+        Row(member=member, lineage=root, root=root, fresh=(root, member) in one.fresh, passed=False)
+        for one in state.history
+        if one.level == level and one.milestone == state.milestone and not counts(state, one)
+        for root, member in one.conclusive
+    ]
+
+
+def _lacking(state: SearchState) -> dict[int, int]:
+    """Return by configuration that fits how many failures the open level lacks, fresh ones among them."""
+    level, failed, lacking = state.open, failures(state), {}
+    assert level is not None
+    for member in fitting(state):
+        own = failed.get(configuration(state, member), {})
+        missing = max(level.plan.evidence - len(own), level.plan.fresh - sum(own.values()))
+        lacking[configuration(state, member)] = missing
+    return lacking
 
 
 def ask(state: SearchState) -> tuple[SearchState, list[Action]]:
@@ -205,11 +233,7 @@ def extend(state: SearchState) -> tuple[SearchState, list[Action]] | None:
     assert level is not None
     if state.population.proposals or any(row.passed for row in level.rows):
         return None
-    failed, missing = failures(state), {}
-    for member in fitting(state):
-        own = failed.get(configuration(state, member), {})
-        lacking = max(level.plan.evidence - len(own), level.plan.fresh - sum(own.values()))
-        missing[configuration(state, member)] = lacking
+    missing = _lacking(state)
     rounds = -(-(level.plan.evidence + level.plan.fresh) // state.population.replicas) + SPARE_EXTENSIONS
     if max(missing.values(), default=0) <= 0 or level.extensions >= rounds:
         return None
@@ -228,13 +252,14 @@ def close_level(state: SearchState) -> tuple[SearchState, list[Action]]:
     """Turn the open level into an outcome, and cut what still runs. The order of arrival changes nothing."""
     level = state.open
     assert level is not None
-    rows = sorted(level.rows, key=lambda row: (row.root, row.member, row.lineage))
+    rows = sorted([*level.known, *level.rows], key=lambda row: (row.root, row.member, row.lineage))
     conclusive = list(dict.fromkeys((row.root, row.member) for row in rows if row.passed is not None))
     passing = list(dict.fromkeys((row.root, row.member) for row in rows if row.passed))
     found = None
     if passing:
         priced = level.cheapest is not None and not state.space.controls
         found = min(level.level, state.space.covering(level.cheapest) if priced else level.level)  # type: ignore[arg-type]
+    fresh = [] if passing else [(row.root, row.member) for row in rows if row.fresh and row.passed is False]
     outcome = LevelOutcome(
         visit=level.visit,
         level=level.level,
@@ -251,9 +276,10 @@ def close_level(state: SearchState) -> tuple[SearchState, list[Action]]:
         members={} if state.population.proposals else level.cohorts,
         conclusive=conclusive,
         passing=passing,
+        fresh=list(dict.fromkeys(fresh)),
         training_flops=level.training_flops,
     )
-    spare = {(row.member, row.lineage) for row in rows if row.fresh and not level.members[row.member].replaced}
+    spare = {(row.member, row.lineage) for row in level.rows if row.fresh and not level.members[row.member].replaced}
     carried = {
         member: cohort.lineages
         for member, cohort in level.cohorts.items()

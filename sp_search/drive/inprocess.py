@@ -19,8 +19,10 @@ from sp_search.records import (
     Measured,
     MemberFailed,
     Park,
+    Parked,
     Restored,
     RunnerState,
+    SearchEvent,
     SetBudget,
     Start,
     Stop,
@@ -30,6 +32,7 @@ from sp_search.store import Store, Stored, begin_state, parked, spent_flops
 
 Limit = Callable[[Search], str | None]
 Progress = Callable[[Search], None]
+Asked = Callable[[Search], list[SearchEvent]]
 
 
 def run_inprocess(
@@ -39,25 +42,46 @@ def run_inprocess(
     *,
     limit: Limit = lambda search: None,
     progress: Progress = lambda search: None,
+    asked: Asked = lambda search: [],
 ) -> None:
     """Run `search` to its end, or until `limit` names a limit; a replayed search takes up where it was.
+
+    Between slices `asked` says what people ask of it.
 
     What a member's own code raises becomes `MemberFailed`. `StorageError` and `Interrupted` pass through, and the
     ledger then resumes.
     """
     queue: deque[Assignment] = deque()
+
+    def heed(running: Assignment) -> None:
+        for event in asked(search):
+            if isinstance(event, LimitReached):
+                spent = parked(store, running).training_flops
+                event = event.model_copy(update={"training_flops": spent})
+            _carry_out(search.feed(event), queue)
+
     _carry_out(search.feed(Restored() if search.state.slots else Capacity(slots=1)), queue)
     while queue and search.state.finished is None:
-        _carry_out(search.feed(_run_level(search, runner, store, queue.popleft(), limit, progress)), queue)
+        event = _run_level(search, runner, store, queue.popleft(), limit, progress, heed)
+        _carry_out(search.feed(event), queue)
         progress(search)
 
 
 def _run_level(
-    search: Search, runner: LevelRunner, store: Store, assignment: Assignment, limit: Limit, progress: Progress
-) -> Measured | MemberFailed | LimitReached:
+    search: Search,
+    runner: LevelRunner,
+    store: Store,
+    assignment: Assignment,
+    limit: Limit,
+    progress: Progress,
+    heed: Callable[[Assignment], None],
+) -> Measured | MemberFailed | LimitReached | Parked:
     state: RunnerState | None = None
     measured: Measured | None = None
     while measured is None:
+        heed(assignment)
+        if assignment.attempt in search.cut or search.state.finished is not None:
+            return parked(store, assignment)  # somebody stopped it
         reached = limit(search)
         if reached is not None:
             return LimitReached(limit=reached, training_flops=parked(store, assignment).training_flops)

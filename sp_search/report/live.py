@@ -49,7 +49,7 @@ class LiveLine:
             return
         level, before = search.state.open, self.progress
         if before is not None and before.visit == level.visit:
-            self.progress = before._replace(done=_done(search), failed=_failed(search))
+            self.progress = before._replace(done=_done(search), failed=search.broken)
             return
         self.first_visit = level.visit if before is None else self.first_visit
         self.progress = progress_of(search)
@@ -110,7 +110,7 @@ def progress_of(search: Search) -> Progress:
         budget=level_words(state.space, state.open.level),
         best="none yet" if best is None else amount(best[0].budget.cap, measure),
         done=_done(search),
-        failed=_failed(search),
+        failed=search.broken,
         visits_left=visits_left(search),
     )
 
@@ -148,10 +148,6 @@ def _done(search: Search) -> int:
     closed = sum(len({member for _, member in outcome.conclusive}) for outcome in search.state.history)
     level = search.state.open
     return closed if level is None else closed + len(level.members) - len(search.live_assignments())
-
-
-def _failed(search: Search) -> int:
-    return sum(search.failures.get(kind, 0) for kind in ("member_lost", "member_failed"))
 
 
 def clock(seconds: float) -> str:

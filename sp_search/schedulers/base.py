@@ -11,12 +11,14 @@ from typing import ClassVar, NamedTuple
 from pydantic import Field
 
 from sp_search.cohorts import replace_lineages
+from sp_search.interventions import add_member, extend_search, retry, stop_member
 from sp_search.levels import (
     Inheritance,
     LevelOutcome,
     SearchState,
     Terms,
     Visit,
+    counts,
     failed_below,
     is_current,
     running,
@@ -27,16 +29,21 @@ from sp_search.records import (
     Action,
     BudgetKind,
     Capacity,
+    Extended,
     Finish,
     LevelReport,
     LevelSpace,
     LimitReached,
+    MemberAdded,
     MemberFailed,
     MemberLost,
+    MemberStopped,
+    PauseAsked,
     Population,
     Proposed,
     Record,
     Restored,
+    Retried,
     SearchEvent,
 )
 from sp_search.visits import (
@@ -62,7 +69,7 @@ class View(NamedTuple):
     """What a scheduler decides from.
 
     Attributes:
-        history: the milestone's closed visits, oldest first.
+        history: the milestone's closed visits that count, oldest first.
         space: the ladder.
         floor: largest level that already failed an easier milestone (-1 if none).
         evidence: conclusive failures of every configuration that make a failure: what a verdict needs, and at least all
@@ -80,7 +87,7 @@ class View(NamedTuple):
     def of(cls, state: SearchState) -> View:
         """Return what is to be seen of a search between two visits."""
         milestone = state.milestone
-        history = [outcome for outcome in state.history if outcome.milestone == milestone]
+        history = [one for one in state.history if one.milestone == milestone and counts(state, one)]
         evidence = max(state.terms.lineages_to_fail, state.population.replicas)
         return cls(history, state.space, failed_below(state), evidence, state.terms.seed)
 
@@ -106,7 +113,8 @@ class BudgetScheduler(Plugin):
     """Base of every budget scheduler: which budget moves (`axis`, `budget`) over which ladder of caps.
 
     The ladder runs from `start` to `stop`: by `resolution` in rollouts, by `factor` in width, whose levels are then the
-    prices of the members at these widths; along depth it has every price of the members.
+    prices of the members at these widths; along depth it has every price of the members, and under a mean budget
+    `resolution` divides what lies between two exits.
     """
 
     first_find: ClassVar[bool] = False
@@ -118,7 +126,9 @@ class BudgetScheduler(Plugin):
     stop: float = Field(
         16.0, gt=0, description="largest rollouts or width of the ladder (rollouts of a mean budget: `exits` at most)"
     )
-    resolution: float = Field(1.0, gt=0, description="distance between neighbouring caps (axis rollouts)")
+    resolution: float = Field(
+        1.0, gt=0, description="distance between neighbouring caps, in rollouts; of a mean budget along depth, in exits"
+    )
     factor: float = Field(1.5, gt=1, description="ratio of neighbouring widths (axis width)")
     exits: int = Field(
         8, ge=1, description="rollouts of a program under a mean budget; rollouts, or exits at most, along axis width"
@@ -143,7 +153,7 @@ class BudgetScheduler(Plugin):
 
     def advance(self, state: SearchState, event: SearchEvent) -> tuple[SearchState, list[Action]]:
         """Return the state after `event` and what the driver is to do now. Pure: same history, same answer."""
-        if state.finished is not None:
+        if state.finished is not None and not isinstance(event, MemberAdded | Retried | Extended):
             return state, []
         match event:
             case Capacity():
@@ -161,6 +171,16 @@ class BudgetScheduler(Plugin):
                 return self._heard(*answer(state, event))
             case Restored():
                 return reissue(state)
+            case MemberStopped():
+                return self._heard(*stop_member(state, event))
+            case MemberAdded():
+                return self._heard(add_member(state, event), [])
+            case Retried():
+                return self._heard(retry(state, event), [])
+            case Extended():
+                return self._heard(extend_search(state, event), [])
+            case PauseAsked():
+                return state, []
             case LimitReached():
                 state = state if state.open is None else close_level(state)[0]
                 return state.model_copy(update={"finished": event.limit}), [Finish(reason=event.limit)]

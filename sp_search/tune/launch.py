@@ -28,7 +28,7 @@ from sp_search.search import Search
 from sp_search.store import FolderStore
 from sp_search.study import Cluster
 from sp_search.tune.actor import LevelTrainable, RunnerRecipe
-from sp_search.tune.scheduler import Limit, Progress, StopRequested, TuneBudgetScheduler
+from sp_search.tune.scheduler import Asked, Limit, Progress, StopRequested, TuneBudgetScheduler
 from sp_search.tune.search import AssignmentSearcher
 from sp_search.tune.slots import Slots
 
@@ -57,6 +57,7 @@ def run_tune(
     concurrent: int | None = None,
     limit: Limit = lambda search: None,
     progress: Progress = lambda search: None,
+    asked: Asked = lambda search: [],
     deadline_s: float = DEADLINE_S,
 ) -> None:
     """Run `search` to its end on Ray, or until `limit` names a limit; a replayed search takes up where it was.
@@ -71,6 +72,7 @@ def run_tune(
         concurrent: most trials side by side; None for as many as fit.
         limit: names a limit that the search has reached, if any.
         progress: told after every slice; it must return at once.
+        asked: says what people ask of the search between slices; it must return at once.
         deadline_s: a trial without a slice for this long, and for ten typical slices, is killed and counts as lost.
 
     Raises:
@@ -89,6 +91,7 @@ def run_tune(
             FolderStore(folder / "checkpoints"),
             limit=limit,
             progress=progress,
+            asked=asked,
             interrupted=signals.interrupted,
             deadline_s=deadline_s,
         )

@@ -42,6 +42,7 @@ from sp_search.tune.slots import Pace, Slots, Work
 
 Limit = Callable[[Search], str | None]
 Progress = Callable[[Search], None]
+Asked = Callable[[Search], list[SearchEvent]]
 
 WATCH_S = 1.0
 PATIENCE_S = 30.0
@@ -64,6 +65,7 @@ class TuneBudgetScheduler(TrialScheduler):
         *,
         limit: Limit,
         progress: Progress,
+        asked: Asked,
         interrupted: Callable[[], object],
         deadline_s: float,
     ) -> None:
@@ -75,12 +77,13 @@ class TuneBudgetScheduler(TrialScheduler):
             store: where the trials keep their states.
             limit: names a limit that the search has reached, if any.
             progress: told after every slice; it must return at once.
+            asked: says what people ask of the search; it must return at once.
             interrupted: whether the driver was asked to stop.
             deadline_s: least time without a slice after which a trial counts as lost.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self._search, self._slots, self._store = search, slots, store
-        self._limit, self._progress, self._interrupted = limit, progress, interrupted
+        self._limit, self._progress, self._asked, self._interrupted = limit, progress, asked, interrupted
         self._pace = Pace(deadline_s)
         self._trials: dict[int, Trial] = {}
         self._killed: dict[int, str] = {}
@@ -254,6 +257,10 @@ class TuneBudgetScheduler(TrialScheduler):
         reached = None if self.finished() else self._guarded(lambda: self._limit(self._search))
         if reached:
             self._feed(tune_controller, LimitReached(limit=reached, training_flops=self._running_flops()))
+        for event in [] if self.finished() else self._guarded(lambda: self._asked(self._search)):
+            running = self._running_flops() if isinstance(event, LimitReached) else 0.0
+            update = {"training_flops": running} if isinstance(event, LimitReached) else {}
+            self._feed(tune_controller, event.model_copy(update=update))
         if time.monotonic() - self._watched < WATCH_S:
             return
         self._watched = time.monotonic()

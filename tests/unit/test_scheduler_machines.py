@@ -1,4 +1,5 @@
-"""Every scheduler under whatever may happen, in any order: reports, losses, failures, crashes, restores, a limit.
+"""Every scheduler under whatever may happen, in any order: reports, losses, failures, crashes, restores, a limit, and
+what people ask of it: to stop a member, to add one, to try again, to go on.
 
 Hypothesis plays the cluster. A second search takes the same events with its state read back from JSON before each one,
 and calm runs (nothing lost for good) have to end as if every report had come in order.
@@ -23,16 +24,20 @@ from sp_search.records import (
     Assignment,
     Budget,
     Capacity,
+    Extended,
     Finish,
     LevelSpace,
     LimitReached,
     Member,
+    MemberAdded,
     MemberFailed,
     MemberLost,
+    MemberStopped,
     Park,
     Parked,
     Population,
     Restored,
+    Retried,
     SetBudget,
     Start,
     Stop,
@@ -101,6 +106,7 @@ class Cluster(RuleBasedStateMachine):
             for index, low in enumerate([0, *(min(low, levels) for low in smallest)])
         ]
         self.population = Population(members=listed, replicas=replicas)
+        self.members, self.milestones = listed, [0.5, 0.9]
         self.terms = Terms(seed=1, milestones=[0.5, 0.9], lineages_to_fail=to_fail, max_retries=1, quorum=quorum)
         self.ledger: list[dict[str, object]] = []
         self.search, self.twin = self.new_search(self.ledger), self.new_search([])
@@ -131,7 +137,7 @@ class Cluster(RuleBasedStateMachine):
                     self.running.clear()
 
     def accept(self, assignment: Assignment) -> None:
-        budget = self.population.members[assignment.member].budgets[assignment.level]
+        budget = self.members[assignment.member].budgets[assignment.level]
         assert assignment.budget == budget, "trained at a budget that is not its own at that level"
         assert all(own.member != assignment.member for own in self.running.values()), "two trials of one member"
         self.running[assignment.attempt] = assignment
@@ -204,6 +210,56 @@ class Cluster(RuleBasedStateMachine):
         self.feed(LimitReached(limit="seconds"))
         assert not self.going_on()
 
+    @precondition(lambda self: self.going_on() and not self.calm and self.members)
+    @rule(which=st.integers(0, 5))
+    def stop_a_member(self, which: int) -> None:
+        member = which % len(self.members)
+        self.feed(MemberStopped(member=member, by="ada"))
+        assert member in self.search.state.dropped
+        assert all(own.member != member for own in self.running.values())
+
+    @precondition(lambda self: not self.calm and len(self.members) < 6)
+    @rule(low=st.integers(0, 3))
+    def add_a_member(self, low: int) -> None:
+        known = self.members[0].budgets
+        budgets = [None] * min(low, len(known)) + list(known[low:])
+        added = Member(member=len(self.members), config={"width": 100 + low}, budgets=budgets)
+        self.members = [*self.members, added]
+        passes = self.passes()
+        self.feed(MemberAdded(added=added, by="ada"))
+        assert self.passes() == passes and (self.going_on() or not any(budgets) or self.search.state.found)
+
+    @precondition(lambda self: not self.calm and self.search.state.dropped)
+    @rule()
+    def try_again(self) -> None:
+        passes, again = self.passes(), sorted(self.search.state.dropped)
+        self.feed(Retried(members=again, by="ada"))
+        assert self.passes() == passes and not self.search.state.dropped
+
+    @precondition(lambda self: not self.calm and len(self.milestones) < 4)
+    @rule(milestone=st.booleans(), more=st.integers(0, 2))
+    def ask_for_more(self, milestone: bool, more: int) -> None:
+        state, passes = self.search.state, self.passes()
+        self.milestones = [*self.milestones, self.milestones[-1] + 0.03] if milestone else self.milestones
+        replicas = state.population.replicas + more
+        self.feed(Extended(settings={}, milestones=self.milestones, replicas=replicas, by="ada"))
+        assert self.passes()[: len(passes)] == passes
+        if state.finished == "seconds" or (state.finished == "resolved" and milestone):
+            assert self.going_on() or len(self.search.state.history) > len(state.history)
+
+    def passes(self) -> list[object]:
+        return [one for one in self.search.state.history if one.passed]
+
+    @invariant()
+    def nobody_is_tried_twice_at_a_level_of_a_milestone_without_inheriting(self) -> None:
+        judged = (
+            [one for one in self.search.state.open.rows if one.fresh and one.passed is not None]
+            if self.search.state.open
+            else []
+        )
+        known = self.search.state.open.known if self.search.state.open else []
+        assert not {(one.member, one.root) for one in judged} & {(one.member, one.root) for one in known if one.fresh}
+
     @invariant()
     def something_runs_or_the_search_is_over(self) -> None:
         if self.going_on():
@@ -216,7 +272,7 @@ class Cluster(RuleBasedStateMachine):
             assert len(set(outcome.conclusive)) == len(outcome.conclusive) == outcome.tried
             assert set(outcome.passing) <= set(outcome.conclusive)
         for index, level in self.search.state.found.items():
-            visits = self.search.outcomes(self.terms.milestones[index])
+            visits = self.search.outcomes(self.milestones[index])
             assert level == min((one.found_level for one in visits if one.found_level is not None), default=None)
 
     def teardown(self) -> None:

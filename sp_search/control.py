@@ -1,0 +1,262 @@
+"""What people ask of a study from outside: one small file a request in the folder `control`, which its driver takes in.
+
+A request changes nothing by itself. The driver of the study (the one that runs, or the next `resume`) turns it into an
+event of the ledger, and removes the file. Requests are data: reading one runs nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from sp_search.errors import Interrupted, StudyError
+from sp_search.folder import CHANGES, changed_content
+from sp_search.plan import price_member
+from sp_search.records import (
+    Extended,
+    LimitReached,
+    MemberAdded,
+    MemberStopped,
+    PauseAsked,
+    Record,
+    Retried,
+    SearchEvent,
+)
+from sp_search.search import Search
+from sp_search.settings_file import read_changes, with_changes
+from sp_search.study import Study, study_of
+
+INBOX = "control"
+LOOK_S = 1.0
+"""How often a driver looks for requests."""
+MOST_BYTES = 100_000
+EXTENDABLE = ("milestones", "population.replicas", "limits")
+"""What `extend` may set: more is asked, and nothing that was measured means anything else by it."""
+
+
+class Request(Record):
+    """One thing that somebody asks: `ask`, what it is about, who and when (seconds since the epoch)."""
+
+    ask: Literal["stop", "pause", "add", "extend", "retry"]
+    member: int | None = None
+    config: dict[str, Any] | None = None
+    settings: list[str] = Field([], max_length=100)
+    by: str = Field("", max_length=200)
+    at: float = 0.0
+
+
+def send(folder: Path, request: Request) -> Path:
+    """Put a request into a study's inbox, whole or not at all, and return its file."""
+    inbox = folder / INBOX
+    inbox.mkdir(exist_ok=True)
+    signed = request.model_copy(update={"by": _somebody(), "at": round(time.time(), 3)})
+    path = inbox / f"{time.time_ns():020}-{secrets.token_hex(4)}.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(signed.model_dump_json() + "\n", encoding="utf-8")
+    os.replace(partial, path)
+    return path
+
+
+def pending(folder: Path) -> list[Path]:
+    """Return the requests that nobody has taken in, oldest first."""
+    return sorted((folder / INBOX).glob("*.json"))
+
+
+def driver_of(folder: Path) -> str | None:
+    """Return who drives a study now (pid, host and since when), or None."""
+    try:
+        with open(folder / "driver.lock", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return lock.read(500).strip() or "an unknown process"
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def event_of(request: Request, study: Study, search: Search) -> SearchEvent:
+    """Return the event that a request means for a search.
+
+    Raises:
+        StudyError: it asks for what the study cannot do; says what can be asked.
+    """
+    match request.ask:
+        case "pause":
+            return PauseAsked(by=request.by)
+        case "stop" if request.member is None:
+            _refuse_ended(search)
+            return LimitReached(limit="stopped", by=request.by)
+        case "stop":
+            return MemberStopped(member=_known_member(request, search), by=request.by)
+        case "retry":
+            return _retried(request, search)
+        case "add":
+            return _added(request, study, search)
+        case "extend":
+            return _extended(request, study, search)
+
+
+def changed_study(study: Study, event: SearchEvent) -> Study:
+    """Return the study as an event leaves it."""
+    if event.event not in CHANGES:
+        return study
+    return study_of(changed_content(study.resolved(), event.model_dump(mode="json")))
+
+
+class Inbox:
+    """A driver's ear. Called between slices it returns the events that were asked for, and knows the study after them.
+
+    Attributes:
+        study: as it stands, with everything that was added and extended.
+    """
+
+    def __init__(self, folder: Path, study: Study) -> None:
+        """Listen at a study's folder."""
+        self.folder, self.study = folder, study
+        self._looked = 0.0
+        self._paused: str | None = None
+
+    def look(self, search: Search) -> list[SearchEvent]:
+        """Return at most one event, at most once in `LOOK_S`.
+
+        Raises:
+            Interrupted: somebody asked for a pause, and the ledger holds that by now.
+        """
+        if self._paused is not None:
+            sys.stderr.write(f"paused by {self._paused}\n")
+            raise Interrupted(self.folder, signal.SIGTERM)
+        if time.monotonic() - self._looked < LOOK_S:
+            return []
+        self._looked = time.monotonic()
+        event = self.take(search)
+        if isinstance(event, PauseAsked):
+            self._paused = event.by
+        return [] if event is None else [event]
+
+    def catch_up(self, search: Search) -> None:
+        """Take in what was asked for while nobody drove the study; a pause is over by now."""
+        while (event := self.take(search)) is not None:
+            if not isinstance(event, PauseAsked):
+                search.feed(event)
+
+    def take(self, search: Search) -> SearchEvent | None:
+        """Take the oldest request in and return its event; one that cannot be done is said and put aside."""
+        for path in pending(self.folder):
+            try:
+                request = _read(path)
+                event = event_of(request, self.study, search)
+                changed = changed_study(self.study, event)
+            except StudyError as error:
+                os.replace(path, path.with_suffix(".refused"))
+                sys.stderr.write(f"refused a request ({path.with_suffix('.refused')}): {error}\n")
+                continue
+            path.unlink()
+            if changed is not self.study:
+                self.study = changed
+                (self.folder / "study.yaml").write_text(changed.dump_yaml(), encoding="utf-8")
+            sys.stderr.write(f"{request.ask} asked for by {request.by!r}\n")
+            return event
+        return None
+
+
+def _read(path: Path) -> Request:
+    try:
+        with path.open("rb") as file:
+            return Request.model_validate_json(file.read(MOST_BYTES))
+    except (OSError, ValidationError) as error:
+        raise StudyError([f"{path} is no request: {str(error).splitlines()[0]}"]) from None
+
+
+def _known_member(request: Request, search: Search) -> int:
+    member = request.member
+    proposals = bool(search.state.population.proposals)
+    known = search.state.live if proposals else [one.member for one in search.state.population.members]
+    if member is None or member not in known:
+        raise StudyError([f"--member {member}: there is no such member. {_listed(known)}"])
+    if member in search.state.dropped:
+        raise StudyError([f"--member {member}: it is out of the search already ({search.state.dropped[member]})"])
+    _refuse_ended(search)
+    return member
+
+
+def _refuse_ended(search: Search) -> None:
+    if search.state.finished is not None:
+        raise StudyError([f"the study has ended ({search.state.finished}): there is nothing to stop"])
+
+
+def _retried(request: Request, search: Search) -> Retried:
+    state, member = search.state, request.member
+    failed = sorted(state.dropped)
+    if member is not None and member not in failed:
+        raise StudyError([f"--member {member}: it has not failed. {_listed(failed, 'Failed')}"])
+    if not failed and state.finished != "failures":
+        raise StudyError(["no member has failed or was stopped: there is nothing to try again"])
+    return Retried(members=failed if member is None else [member], by=request.by)
+
+
+def _added(request: Request, study: Study, search: Search) -> MemberAdded:
+    if search.state.population.proposals:
+        own = "the study finds its members by proposals, and none can be added"
+        raise StudyError([f"{own}: begin another study with search.warm_start on this folder"])
+    grown = study_of(changed_content(study.resolved(), {"event": "member_added", "added": {"config": request.config}}))
+    member = price_member(grown, len(grown.population.members) - 1, search.state.space)
+    if not any(member.budgets):
+        raise StudyError([f"the member fits no level of the study's ladder, {search.state.space.caps}"])
+    return MemberAdded(added=member, by=request.by)
+
+
+def _extended(request: Request, study: Study, search: Search) -> Extended:
+    changes = read_changes(request.settings)
+    if not changes:
+        raise StudyError([f"--set is missing: it can set {', '.join(EXTENDABLE)}"])
+    settings = {".".join(map(str, change.path)): change.value for change in changes}
+    for key in settings:
+        if not any(key == name or key.startswith(f"{name}.") for name in EXTENDABLE):
+            raise StudyError([f"--set {key}: a study that was begun can be extended in {', '.join(EXTENDABLE)}"])
+    asked = study_of(with_changes(study.resolved(), settings))
+    had, replicas = study.milestones, study.population.replicas
+    if asked.milestones[: len(had)] != had:
+        raise StudyError([f"milestones: got {asked.milestones}, and it should go on from {had}, which was begun with"])
+    if asked.population.replicas < replicas:
+        raise StudyError(
+            [f"population.replicas: got {asked.population.replicas}, and it should be at least {replicas}"]
+        )
+    _refuse_idle(search, study, asked)
+    return Extended(settings=settings, milestones=asked.milestones, replicas=asked.population.replicas, by=request.by)
+
+
+def _refuse_idle(search: Search, study: Study, asked: Study) -> None:
+    """Refuse an extension that gives a study that has ended nothing to do."""
+    ended = search.state.finished
+    further = len(asked.milestones) > len(study.milestones)
+    more = asked.population.replicas > study.population.replicas
+    if ended == "resolved" and not further:
+        raise StudyError(["the study has settled its milestones: --set milestones=[...] with a further one goes on"])
+    if ended in ("exhausted", "undecided") and not more:
+        raise StudyError([f"the study has ended ({ended}): --set population.replicas=N with more lineages goes on"])
+    if ended == "no_members":
+        raise StudyError(["every member has failed or was stopped: retry DIR --failed, or add DIR --member FILE"])
+
+
+def _listed(members: Sequence[int], name: str = "Known") -> str:
+    return f"{name}: {', '.join(map(str, members)) or 'none'}."
+
+
+def _somebody() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"[:200]

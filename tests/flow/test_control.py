@@ -1,0 +1,166 @@
+"""What people ask of a study: stop, pause, add, extend, retry; while it runs, after it has ended; what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sp_search
+from sp_search import api, control
+from sp_search.control import Request, send
+from sp_search.errors import Interrupted, StudyError
+from sp_search.ledger import read_ledger
+from sp_search.running import replayed
+
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "task": {"kind": "prefix_sums", "bits": 5},
+    "model": {"kind": "recall_conv", "width": 8},
+    "scheduler": {"kind": "annealing", "stop": 3.0},
+    "population": {"members": [{"width": 8}], "replicas": 2},
+    "train": {"steps": 200, "evaluate_every": 20},
+    "milestones": [0.9],
+    "tracking": {"uri": None},
+}
+
+
+def events(folder: Path) -> list[str]:
+    return [entry["event"]["event"] for entry in read_ledger(folder) if "event" in entry]
+
+
+def visits(folder: Path) -> int:
+    return len(replayed(read_ledger(folder), folder)[2].state.history)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sp_search.run(TINY, output=tmp_path_factory.mktemp("runs") / "tiny", driver="inprocess").folder
+
+
+@pytest.fixture
+def finished(once: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(once, tmp_path / "finished")
+
+
+def test_a_further_milestone_goes_on_from_what_was_found(finished: Path) -> None:
+    before, known = read_ledger(finished), visits(finished)
+    send(finished, Request(ask="extend", settings=["milestones=[0.9, 0.99]"]))
+    result = api.resume(finished)
+    assert [one["milestone"] for one in result.payload["milestones"]] == [0.9, 0.99]
+    assert result.met
+    assert read_ledger(finished)[: len(before)] == before
+    assert visits(finished) > known
+    assert "0.99" in (finished / "study.yaml").read_text()
+    assert api.resume(finished).payload == result.payload, "and a second resume changes nothing"
+
+
+def test_a_member_that_is_added_is_tried_where_others_failed_and_they_are_not_tried_again(finished: Path) -> None:
+    failed = [one for one in replayed(read_ledger(finished), finished)[2].state.history if not one.passed]
+    send(finished, Request(ask="add", config={"width": 12}))
+    result = api.resume(finished)
+    search = replayed(read_ledger(finished), finished)[2]
+    again = [one for one in search.state.history if one.level in {old.level for old in failed}][len(failed) :]
+    assert again
+    assert all({member for _, member in one.conclusive} == {0, 1} for one in again)
+    new = [entry for entry in read_ledger(finished) if entry.get("event", {}).get("event") == "measured"]
+    tried = {(one["event"]["member"], one["event"]["level"]) for one in new[-len(again) :]}
+    assert {member for member, _ in tried} == {1}
+    assert result.met
+    assert result.payload["budget"]["cap"] <= 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (Request(ask="extend", settings=["milestones=[0.95]"]), "should go on from"),
+        (Request(ask="extend", settings=["task.bits=6"]), "can be extended in"),
+        (Request(ask="extend", settings=["limits.seconds=9"]), "settled its milestones"),
+        (Request(ask="extend", settings=["population.replicas=1", "milestones=[0.9, 0.95]"]), "at least 2"),
+        (Request(ask="extend"), "--set is missing"),
+        (Request(ask="add", config={"widht": 12}), "Did you mean 'width'"),
+        (Request(ask="retry"), "no member has failed"),
+        (Request(ask="stop"), "has ended"),
+        (Request(ask="stop", member=7), "no such member"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_leaves_the_study_alone(finished: Path, asked: Request, says: str) -> None:
+    before = (finished / "ledger.jsonl").read_bytes()
+    study, _, search = replayed(read_ledger(finished), finished)
+    with pytest.raises(StudyError, match=says):
+        control.event_of(asked, study, search)
+    path = send(finished, asked)
+    control.Inbox(finished, study).catch_up(search)
+    assert not path.exists()
+    assert path.with_suffix(".refused").exists()
+    assert (finished / "ledger.jsonl").read_bytes() == before
+
+
+def test_a_damaged_request_is_put_aside(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    send(finished, Request(ask="retry")).write_text('{"ask": "rm -rf", "by": "\\u001b[31m"}')
+    study, _, search = replayed(read_ledger(finished), finished)
+    control.Inbox(finished, study).catch_up(search)
+    assert "is no request" in capsys.readouterr().err
+    assert control.pending(finished) == []
+
+
+class Asking:
+    """Asks once while a study runs: at the first slice that it is told of."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, request: Request, after: int = 1) -> None:
+        monkeypatch.setattr(control, "LOOK_S", 0.0)
+        look, self.calls = control.Inbox.look, 0
+
+        def asking(inbox: control.Inbox, search: Any) -> Any:
+            self.calls += 1
+            if self.calls == after:
+                send(inbox.folder, request)
+            return look(inbox, search)
+
+        monkeypatch.setattr(control.Inbox, "look", asking)
+
+
+def test_a_stop_ends_the_study_with_what_was_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    Asking(monkeypatch, Request(ask="stop"), after=2)
+    result = sp_search.run(TINY, output=tmp_path / "study", driver="inprocess")
+    assert result.payload["ended"] == "stopped"
+    assert not result.met
+    assert result.exit_code == 3
+    assert events(result.folder)[-1] == "limit_reached"
+    send(result.folder, Request(ask="extend", settings=["limits.seconds=3600"]))
+    assert api.resume(result.folder).met, "and an extension goes on with it"
+
+
+def test_a_pause_is_resumed_to_the_answer_of_an_undisturbed_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, finished: Path
+) -> None:
+    with monkeypatch.context() as patched:
+        Asking(patched, Request(ask="pause"), after=3)
+        with pytest.raises(Interrupted):
+            sp_search.run(TINY, output=tmp_path / "paused", driver="inprocess")
+    assert events(tmp_path / "paused")[-1] == "pause_asked"
+    resumed = api.resume(tmp_path / "paused")
+    undisturbed = json.loads((finished / "result.json").read_text())
+    assert resumed.payload["visits"] == undisturbed["visits"]
+    assert resumed.payload["program"] == undisturbed["program"]
+
+
+def test_a_member_that_is_stopped_takes_no_further_part_and_is_no_evidence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Asking(monkeypatch, Request(ask="stop", member=0))
+    study = {**TINY, "population": {"members": [{"width": 8}, {"width": 12}], "replicas": 2}}
+    result = sp_search.run(study, output=tmp_path / "study", driver="inprocess")
+    assert result.met
+    assert result.payload["program"]["width"] == 12
+    assert "stopped by" in result.payload["dropped_members"]["0"]
+    measured = [
+        entry["event"] for entry in read_ledger(result.folder) if entry.get("event", {}).get("event") == "measured"
+    ]
+    assert {event["member"] for event in measured} == {1}
+    send(result.folder, Request(ask="retry", member=0))
+    again = api.resume(result.folder)
+    assert again.payload["dropped_members"] == {}
+    assert again.met
+    assert events(result.folder).count("retried") == 1
