@@ -27,7 +27,7 @@ OF_A_LADDER = ("axis", "start", "stop", "resolution", "exits")
 """What a scheduler reads of the ladder of listed members."""
 BOUNDS = ("start", "stop", "resolution", "factor")
 READ_ALONG = {"rollouts": ("start", "stop", "resolution"), "width": ("start", "stop", "factor"), "depth": ()}
-"""What of these a ladder along an axis reads; one of depths has them all."""
+"""What of these a ladder along an axis reads; one of depths has them all (a mean budget along it: `resolution`)."""
 
 
 class Asked(NamedTuple):
@@ -52,6 +52,8 @@ def ladder_problems(scheduler: BudgetScheduler) -> list[Problem]:
     """Say what is wrong with the ladder of budgets by itself, and what is set although nothing reads it."""
     axis, start, stop, resolution = scheduler.axis, scheduler.start, scheduler.stop, scheduler.resolution
     read = () if scheduler.controls() else READ_ALONG.get(axis, BOUNDS)
+    if axis == "depth" and scheduler.budget == "mean" and not scheduler.controls():
+        read = ("resolution",)
     what = "that moves a control" if scheduler.controls() else f"along {axis}"
     unread = [name for name in BOUNDS if name not in read and not _at_default(scheduler, name)]
     if unread:
@@ -63,6 +65,8 @@ def ladder_problems(scheduler: BudgetScheduler) -> list[Problem]:
         return [(("start",), f"got {start:g}: no whole width lies between it and stop ({stop:g})")]
     if "resolution" not in read:
         return []
+    if axis == "depth" and not 1 / MOST_LEVELS <= resolution <= 1:
+        return [(("resolution",), f"got {resolution:g}: along depth it is a share of an exit, at most 1")]
     if (stop - start) / resolution > MOST_LEVELS:
         return [
             (("resolution",), f"got {resolution:g}: from {start:g} to {stop:g} are more than {MOST_LEVELS:,} levels")

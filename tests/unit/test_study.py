@@ -314,11 +314,22 @@ scheduler: {SCHEDULER}
 """
 
 
+def test_a_mean_budget_along_depth_has_caps_between_two_exits(study):
+    ladder = "kind: annealing, axis: depth, budget: mean"
+    exits = plan_study(study(EXITS.replace("SCHEDULER", ladder))).space.caps
+    finer = plan_study(study(EXITS.replace("SCHEDULER", f"{ladder}, resolution: 0.25"))).space.caps
+    assert (len(exits), len(finer)) == (4, 13)
+    assert finer[::4] == exits
+    assert finer[1] - finer[0] == pytest.approx((exits[1] - exits[0]) / 4)
+
+
 @pytest.mark.parametrize(
     ("scheduler", "expected"),
     [
         ("annealing, axis: depth, start: 2", "start: got 2.0: nothing reads it on a ladder along depth: leave it out"),
         ("annealing, axis: width, resolution: 2", "resolution: got 2.0: nothing reads it on a ladder along width"),
+        ("annealing, axis: depth, resolution: 0.5", "resolution: got 0.5: nothing reads it on a ladder along depth"),
+        ("annealing, axis: depth, budget: mean, resolution: 2", "resolution: got 2: along depth it is a share of an"),
         ("annealing, axis: width, start: 4.2, stop: 4.8", "start: got 4.2: no whole width lies between it and stop"),
         ("penalty_annealing, axis: depth, stop: 3", "stop: got 3.0: nothing reads it on a ladder that moves a control"),
         ("penalty_annealing, axis: width", 'axis: got "width": a control acts on the exits of a program, which exit_'),
