@@ -73,14 +73,7 @@ def plan_study(study: Study, *, begun: bool = False) -> Plan:
     scheduler: BudgetScheduler = study.scheduler
     parts = study.member_parts()
     space = _ladder(study, scheduler, parts)
-    members = [
-        Member(
-            member=index,
-            config=study.population.members[index],
-            budgets=[_realise(scheduler, space, study, own, cap) for cap in space.caps],
-        )
-        for index, own in enumerate(parts)
-    ]
+    members = [price_member(study, index, space) for index in range(len(parts))]
     population = Population(members=members, replicas=study.population.replicas)
     rows = [
         _price(study, own, member, space, level)
@@ -90,6 +83,14 @@ def plan_study(study: Study, *, begun: bool = False) -> Plan:
     if all(row.axis_value is None for row in rows):
         raise StudyError([f"no member fits any level of {space.axis} {space.caps}: widen the ladder or the models"])
     return Plan(space, population, _terms(study), rows)
+
+
+def price_member(study: Study, index: int, space: LevelSpace) -> Member:
+    """Return a listed member with its budget at every level of a ladder."""
+    config = study.population.members[index]
+    own = assembly.parts_of(study.model, study.prior, config)
+    budgets = [_realise(study.scheduler, space, study, own, cap) for cap in space.caps]
+    return Member(member=index, config=config, budgets=budgets)
 
 
 def _terms(study: Study) -> Terms:

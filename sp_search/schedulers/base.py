@@ -11,12 +11,14 @@ from typing import ClassVar, NamedTuple
 from pydantic import Field
 
 from sp_search.cohorts import replace_lineages
+from sp_search.interventions import add_member, extend_search, retry, stop_member
 from sp_search.levels import (
     Inheritance,
     LevelOutcome,
     SearchState,
     Terms,
     Visit,
+    counts,
     failed_below,
     is_current,
     running,
@@ -27,16 +29,21 @@ from sp_search.records import (
     Action,
     BudgetKind,
     Capacity,
+    Extended,
     Finish,
     LevelReport,
     LevelSpace,
     LimitReached,
+    MemberAdded,
     MemberFailed,
     MemberLost,
+    MemberStopped,
+    PauseAsked,
     Population,
     Proposed,
     Record,
     Restored,
+    Retried,
     SearchEvent,
 )
 from sp_search.visits import (
@@ -62,7 +69,7 @@ class View(NamedTuple):
     """What a scheduler decides from.
 
     Attributes:
-        history: the milestone's closed visits, oldest first.
+        history: the milestone's closed visits that count, oldest first.
         space: the ladder.
         floor: largest level that already failed an easier milestone (-1 if none).
         evidence: conclusive failures of every configuration that make a failure: what a verdict needs, and at least all
@@ -80,7 +87,7 @@ class View(NamedTuple):
     def of(cls, state: SearchState) -> View:
         """Return what is to be seen of a search between two visits."""
         milestone = state.milestone
-        history = [outcome for outcome in state.history if outcome.milestone == milestone]
+        history = [one for one in state.history if one.milestone == milestone and counts(state, one)]
         evidence = max(state.terms.lineages_to_fail, state.population.replicas)
         return cls(history, state.space, failed_below(state), evidence, state.terms.seed)
 
@@ -146,7 +153,7 @@ class BudgetScheduler(Plugin):
 
     def advance(self, state: SearchState, event: SearchEvent) -> tuple[SearchState, list[Action]]:
         """Return the state after `event` and what the driver is to do now. Pure: same history, same answer."""
-        if state.finished is not None:
+        if state.finished is not None and not isinstance(event, MemberAdded | Retried | Extended):
             return state, []
         match event:
             case Capacity():
@@ -164,6 +171,16 @@ class BudgetScheduler(Plugin):
                 return self._heard(*answer(state, event))
             case Restored():
                 return reissue(state)
+            case MemberStopped():
+                return self._heard(*stop_member(state, event))
+            case MemberAdded():
+                return self._heard(add_member(state, event), [])
+            case Retried():
+                return self._heard(retry(state, event), [])
+            case Extended():
+                return self._heard(extend_search(state, event), [])
+            case PauseAsked():
+                return state, []
             case LimitReached():
                 state = state if state.open is None else close_level(state)[0]
                 return state.model_copy(update={"finished": event.limit}), [Finish(reason=event.limit)]
