@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from sp_search.levels import LevelOutcome, SearchState
 from sp_search.search import Search
-from sp_search.store import FolderStore
+from sp_search.store import CheckpointStore
 
 Progress = Callable[[Search], None]
 
@@ -52,7 +52,7 @@ def _hides(other: LevelOutcome, one: LevelOutcome, member: int) -> bool:
     return passed and one.verdict != "passed" and other.level > one.level
 
 
-def collecting(store: FolderStore, keep: int | None, progress: Progress) -> Progress:
+def collecting(store: CheckpointStore, keep: int | None, progress: Progress) -> Progress:
     """Return `progress` as it is to be told: it throws away, whenever a level has closed, what may go by then."""
     closed = 0
 

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from sp_search.bucket import Bucket, is_bucket
 from sp_search.errors import StorageError
 from sp_search.records import Assignment, LevelRunner, Parked, RunnerState
 
@@ -53,57 +58,185 @@ class MemoryStore:
         return self._states.get((member, visit, tuple(lineages)))
 
 
-class FolderStore:
-    """States as hashed checkpoints under `folder`; a corrupt newest one falls back to the one before."""
+class CheckpointStore(ABC):
+    """States as hashed checkpoints; a corrupt newest one falls back to the one before. Says whose attempt is newest."""
 
-    def __init__(self, folder: Path) -> None:
-        """Use `folder`, which is made at the first save."""
-        self.folder = folder
+    location: str
 
     def save(self, stored: Stored) -> None:
         """Write `stored` and keep the one before.
 
         Raises:
-            StorageError: the disk is full, gone or read-only; what was stored before stays good.
+            StorageError: the storage is full, gone or read-only; what was stored before stays good.
         """
-        from sp_search.train.checkpoint import save_checkpoint
-
         assignment, state, finished = stored
         meta = {"assignment": assignment.model_dump(mode="json"), "finished": finished, "runner": state.meta}
-        path = self._path(assignment.member, assignment.visit, assignment.lineages)
-        try:
-            save_checkpoint(path, RunnerState(arrays=state.arrays, meta=meta))
-        except OSError as error:
-            raise StorageError(f"cannot write a checkpoint to {path}: {error}. Make room, then resume") from error
+        key = _key(assignment.member, assignment.visit, assignment.lineages)
+        with self._reaching(key, "write"):
+            self._write(key, RunnerState(arrays=state.arrays, meta=meta))
 
     def newest(self, member: int, visit: int, lineages: list[int]) -> Stored | None:
         """Return the newest state whose hash is right, or None."""
-        from sp_search.train.checkpoint import newest_good
-
-        written = newest_good(self._path(member, visit, lineages))
+        key = _key(member, visit, lineages)
+        with self._reaching(key, "read"):
+            written = self._newest(key)
         if written is None:
             return None
         state = RunnerState(arrays=written.arrays, meta=written.meta["runner"])
         return Stored(Assignment.model_validate(written.meta["assignment"]), state, written.meta["finished"])
 
+    def claim(self, member: int, attempt: int) -> None:
+        """Write down that `attempt` is the newest of a member."""
+        key = f"member{member}/attempt"
+        with self._reaching(key, "write"):
+            self._claim(key, attempt)
+
+    def attempt(self, member: int) -> int:
+        """Return the newest attempt of a member that was claimed, 0 if there is none."""
+        key = f"member{member}/attempt"
+        with self._reaching(key, "read"):
+            return self._claimed(key)
+
+    @contextmanager
+    def _reaching(self, key: str, how: str) -> Iterator[None]:
+        """Say whose fault it is: storage that fails is never a member's failure."""
+        try:
+            yield
+        except OSError as error:
+            mend = "Make room" if error.errno in (ENOSPC, EDQUOT) else "Mend the storage"
+            raise StorageError(f"cannot {how} {self.location}/{key}: {error}. {mend}, then resume") from error
+
+    @abstractmethod
     def visits(self) -> dict[int, list[int]]:
         """Return by member the visits that states are stored of."""
-        found: dict[int, list[int]] = {}
-        for path in self.folder.glob("member*/visit*"):
-            member, visit = path.parent.name.removeprefix("member"), path.name.removeprefix("visit")
-            found.setdefault(int(member), []).append(int(visit))
-        return found
 
+    @abstractmethod
     def remove(self, member: int, visit: int) -> None:
         """Throw a member's states of a visit away; what a dying trial still writes goes another time."""
+
+    @abstractmethod
+    def _claimed(self, key: str) -> int: ...
+
+    @abstractmethod
+    def _claim(self, key: str, attempt: int) -> None: ...
+
+    @abstractmethod
+    def _write(self, key: str, state: RunnerState) -> None: ...
+
+    @abstractmethod
+    def _newest(self, key: str) -> RunnerState | None: ...
+
+
+class FolderStore(CheckpointStore):
+    """Checkpoints under a folder, which is made at the first save."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`, which every machine of a cluster has to see under this path."""
+        self.folder, self.location = folder, str(folder)
+
+    def _claimed(self, key: str) -> int:
+        path = self.folder / key
+        return int(path.read_text(encoding="ascii")) if path.exists() else 0
+
+    def visits(self) -> dict[int, list[int]]:
+        """Return by member the visits that states are stored of."""
+        return _visits(str(path.relative_to(self.folder)) for path in self.folder.glob("member*/visit*"))
+
+    def remove(self, member: int, visit: int) -> None:
+        """Throw a member's states of a visit away."""
         shutil.rmtree(self.folder / f"member{member}" / f"visit{visit}", ignore_errors=True)
 
-    def _path(self, member: int, visit: int, lineages: list[int]) -> Path:
-        """Return where a state lies; clones make indices with gaps, so the least and the largest name no set."""
-        name = "-".join(str(end) for end in (lineages[0], lineages[-1]))
-        if lineages != list(range(lineages[0], lineages[-1] + 1)):
-            name += "-" + hashlib.sha256(str(lineages).encode()).hexdigest()[:8]
-        return self.folder / f"member{member}" / f"visit{visit}" / f"lineages{name}"
+    def _claim(self, key: str, attempt: int) -> None:
+        path = self.folder / key
+        partial = path.with_name(f"attempt-{attempt}.partial")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(f"{attempt}\n", encoding="ascii")
+        partial.replace(path)
+
+    def _write(self, key: str, state: RunnerState) -> None:
+        from sp_search.train.checkpoint import save_checkpoint
+
+        save_checkpoint(self.folder / key, state)
+
+    def _newest(self, key: str) -> RunnerState | None:
+        from sp_search.train.checkpoint import newest_good
+
+        return newest_good(self.folder / key)
+
+
+class BucketStore(CheckpointStore):
+    """Checkpoints in an object store, named as in a folder; of each the newest two."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        """Use what lies below the bucket's address."""
+        self.bucket, self.location = bucket, bucket.address
+
+    def _claimed(self, key: str) -> int:
+        try:
+            return int(self.bucket.read(key))
+        except FileNotFoundError:
+            return 0
+
+    def visits(self) -> dict[int, list[int]]:
+        """Return by member the visits that states are stored of."""
+        return _visits(name for name in self.bucket.names("") if "/visit" in name)
+
+    def remove(self, member: int, visit: int) -> None:
+        """Throw a member's states of a visit away."""
+        with suppress(OSError):
+            for name in self.bucket.names(f"member{member}/visit{visit}"):
+                self.bucket.remove(name)
+
+    def _claim(self, key: str, attempt: int) -> None:
+        self.bucket.write(key, f"{attempt}\n".encode())
+
+    def _write(self, key: str, state: RunnerState) -> None:
+        from sp_search.train.checkpoint import KEEP, encoded
+
+        marks, (tensors, mark) = self._marks(key), encoded(state)
+        index = int(marks[-1].rpartition("-")[2]) + 1 if marks else 0
+        name = f"{key}/state-{index:06d}"
+        self.bucket.write(f"{name}.safetensors", tensors)
+        self.bucket.write(f"{name}.json", mark)
+        for old in [*marks, name][:-KEEP]:
+            self.bucket.remove(f"{old}.json")
+            self.bucket.remove(f"{old}.safetensors")
+
+    def _newest(self, key: str) -> RunnerState | None:
+        from sp_search.train.checkpoint import CorruptCheckpointError, Encoded, decoded
+
+        for name in reversed(self._marks(key)):
+            with suppress(CorruptCheckpointError, FileNotFoundError):
+                files = Encoded(self.bucket.read(f"{name}.safetensors"), self.bucket.read(f"{name}.json"))
+                return decoded(files, f"{self.location}/{name}.json")
+        return None
+
+    def _marks(self, key: str) -> list[str]:
+        """Return what is marked as complete, oldest first, without `.json`."""
+        names = (name.removesuffix(".json") for name in self.bucket.names(key) if name.endswith(".json"))
+        return sorted(names, key=lambda name: int(name.rpartition("-")[2]))
+
+
+def store_at(location: str) -> CheckpointStore:
+    """Return the store at a location: an object store's address, or a folder."""
+    return BucketStore(Bucket(location)) if is_bucket(location) else FolderStore(Path(location))
+
+
+def _key(member: int, visit: int, lineages: list[int]) -> str:
+    """Return where a state lies; clones make indices with gaps, so the least and the largest name no set."""
+    name = "-".join(str(end) for end in (lineages[0], lineages[-1]))
+    if lineages != list(range(lineages[0], lineages[-1] + 1)):
+        name += "-" + hashlib.sha256(str(lineages).encode()).hexdigest()[:8]
+    return f"member{member}/visit{visit}/lineages{name}"
+
+
+def _visits(names: Iterable[str]) -> dict[int, list[int]]:
+    """Return the visits by member of names that begin with `member0/visit0`."""
+    found: dict[int, set[int]] = {}
+    for name in names:
+        member, visit = name.split("/")[:2]
+        found.setdefault(int(member.removeprefix("member")), set()).add(int(visit.removeprefix("visit")))
+    return {member: sorted(visits) for member, visits in found.items()}
 
 
 def begin_state(runner: LevelRunner, store: Store, assignment: Assignment) -> RunnerState:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
@@ -19,6 +19,13 @@ from safetensors.torch import save as bytes_from_tensors
 from sp_search.records import RunnerState
 
 KEEP = 2
+
+
+class Encoded(NamedTuple):
+    """A state as two files: its tensors, and the mark of completion with all the rest and both hashes."""
+
+    tensors: bytes
+    mark: bytes
 
 
 class CorruptCheckpointError(ValueError):
@@ -45,15 +52,36 @@ def save_checkpoint(folder: Path, state: RunnerState, keep: int = KEEP) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     marks = _marks(folder)
     index = _index(marks[-1]) + 1 if marks else 0
-    tensors = bytes_from_tensors({name: array.contiguous() for name, array in state.arrays.items()})
-    mark = {"tensors_sha256": _sha256(tensors), "meta_sha256": _sha256(_canonical(state.meta)), "meta": state.meta}
-    path = folder / f"state-{index:06d}.json"
+    path, (tensors, mark) = folder / f"state-{index:06d}.json", encoded(state)
     write_durably(path.with_suffix(".safetensors"), tensors)
-    write_durably(path, _canonical(mark))
+    write_durably(path, mark)
     for old in [*marks, path][:-keep]:
         old.unlink(missing_ok=True)
         old.with_suffix(".safetensors").unlink(missing_ok=True)
     return path
+
+
+def encoded(state: RunnerState) -> Encoded:
+    """Return a state's two files."""
+    tensors = bytes_from_tensors({name: array.contiguous() for name, array in state.arrays.items()})
+    mark = {"tensors_sha256": _sha256(tensors), "meta_sha256": _sha256(_canonical(state.meta)), "meta": state.meta}
+    return Encoded(tensors, _canonical(mark))
+
+
+def decoded(files: Encoded, path: object) -> RunnerState:
+    """Return the state of two files, of which `path` names the mark.
+
+    Raises:
+        CorruptCheckpointError: they are unreadable or not what was written.
+    """
+    try:
+        mark = json.loads(files.mark)
+        meta = mark["meta"]
+        if (_sha256(files.tensors), _sha256(_canonical(meta))) != (mark["tensors_sha256"], mark["meta_sha256"]):
+            raise CorruptCheckpointError(f"{path} does not hold what was written: its SHA-256 differs")
+        return RunnerState(arrays=tensors_from_bytes(files.tensors), meta=meta)
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, SafetensorError) as error:
+        raise CorruptCheckpointError(f"{path} cannot be read: {error}") from error
 
 
 def load_checkpoint(path: Path) -> RunnerState:
@@ -63,14 +91,10 @@ def load_checkpoint(path: Path) -> RunnerState:
         CorruptCheckpointError: a file is missing, unreadable or not what was written.
     """
     try:
-        mark = json.loads(path.read_bytes())
-        meta, content = mark["meta"], path.with_suffix(".safetensors").read_bytes()
-        found = _sha256(content), _sha256(_canonical(meta))
-        if found != (mark["tensors_sha256"], mark["meta_sha256"]):
-            raise CorruptCheckpointError(f"{path} does not hold what was written: its SHA-256 differs")
-        return RunnerState(arrays=tensors_from_bytes(content), meta=meta)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, SafetensorError) as error:
+        files = Encoded(path.with_suffix(".safetensors").read_bytes(), path.read_bytes())
+    except OSError as error:
         raise CorruptCheckpointError(f"{path} cannot be read: {error}") from error
+    return decoded(files, path)
 
 
 def newest_good(folder: Path) -> RunnerState | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,7 +17,7 @@ from ray.tune import PlacementGroupFactory, Trainable
 from sp_search.errors import StorageError, describe
 from sp_search.plan import build_runner
 from sp_search.records import Assignment, LevelRunner, Measured, MemberFailed, Record, RunnerState
-from sp_search.store import FolderStore, Stored, begin_state, spent_flops
+from sp_search.store import CheckpointStore, Stored, begin_state, spent_flops, store_at
 from sp_search.study import Study
 
 
@@ -55,25 +54,18 @@ class Fence:
     a late writer does harm, that puts an early slice over the level's last one; it finds a newer number here and ends.
     """
 
-    def __init__(self, folder: Path, assignment: Assignment) -> None:
+    def __init__(self, store: CheckpointStore, assignment: Assignment) -> None:
         """Speak for the assignment's attempt."""
-        self.path = folder / f"member{assignment.member}" / "attempt"
-        self.attempt = assignment.attempt
+        self.store, self.member, self.attempt = store, assignment.member, assignment.attempt
 
     def claim(self) -> None:
         """Write down this attempt, unless a newer one did.
 
         Raises:
-            StorageError: a newer attempt has begun, or the disk refuses.
+            StorageError: a newer attempt has begun, or the storage refuses.
         """
         self.check()
-        partial = self.path.with_name(f"attempt-{self.attempt}.partial")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(f"{self.attempt}\n", encoding="ascii")
-            partial.replace(self.path)
-        except OSError as error:
-            raise StorageError(f"cannot write {self.path}: {error}. Make room, then resume") from error
+        self.store.claim(self.member, self.attempt)
 
     def check(self) -> None:
         """Refuse to go on when a newer attempt has begun.
@@ -81,7 +73,7 @@ class Fence:
         Raises:
             StorageError: this trial was superseded.
         """
-        if self.path.exists() and (newest := int(self.path.read_text(encoding="ascii"))) > self.attempt:
+        if (newest := self.store.attempt(self.member)) > self.attempt:
             raise StorageError(f"attempt {self.attempt} was superseded by attempt {newest}")
 
 
@@ -103,8 +95,8 @@ class LevelTrainable(Trainable):
         if recipe != self._recipe:
             self._recipe, self._runner = recipe, None
         self._assignment = Assignment.model_validate(config["assignment"])
-        self._store = FolderStore(Path(config["checkpoints"]))
-        self._fence = Fence(self._store.folder, self._assignment)
+        self._store = store_at(config["checkpoints"])
+        self._fence = Fence(self._store, self._assignment)
         self._threads = max(1, int(config["cpu"]))
         self._state: RunnerState | None = None
 

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "sp_search"
 
 ROWS = [
-    {"records", "errors", "shares", "machine"},
+    {"records", "errors", "shares", "machine", "bucket"},
     {"own_parts"},
     {"plugins"},
     {"levels", "pricing", "strict", "units", "shipped"},
@@ -27,15 +27,15 @@ ROWS = [
     {"sections"},
     {"proposals"},
     {"refusals"},
-    {"study", "ledger"},
-    {"warm_start"},
+    {"study", "ledger", "on_finish"},
+    {"warm_start", "logbook"},
     {"plan", "search", "store", "arms"},
     {"folder", "health", "keeping", "limits", "result", "rows"},
-    {"answer", "comparison", "control"},
+    {"answer", "comparison", "control", "lineages"},
     {"drive", "tune", "tracking", "report"},
     {"session"},
     {"running"},
-    {"api", "terminal"},
+    {"api", "asking", "terminal"},
     {"simulation", "simulation_words", "auditing"},
     {"tax", "game"},
     {"experiments"},

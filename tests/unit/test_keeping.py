@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "flow"))
@@ -41,6 +41,7 @@ def searched(kind, store, progress=lambda search: None, **options):
     return search
 
 
+@settings(deadline=None)
 @given(
     kind=st.sampled_from(sorted(SCHEDULERS)),
     inherit=st.sampled_from(["off", "weights", "clones"]),

@@ -1,0 +1,84 @@
+"""The files under one address of an object store, `s3://BUCKET/PREFIX`, as the storage that all machines share.
+
+Credentials, region and endpoint come from the environment of each machine (AWS_ACCESS_KEY_ID, AWS_PROFILE, a role;
+AWS_DEFAULT_REGION; AWS_ENDPOINT_URL for a store of one's own), never from a file of ours. A write is seen as a whole or
+not at all, and at once by every reader (Amazon S3's consistency since December 2020).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SCHEMES = ("s3", "gs")
+
+
+class Bucket:
+    """Files by their names below an address.
+
+    Raises:
+        OSError: whatever the store refuses; FileNotFoundError where nothing has that name.
+    """
+
+    def __init__(self, address: str) -> None:
+        """Use what lies below `address`; nothing is asked of the store yet."""
+        from pyarrow.fs import FileSystem
+
+        self.address = address.rstrip("/")
+        self._files, self._root = FileSystem.from_uri(self.address)
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content."""
+        with self._files.open_input_stream(f"{self._root}/{name}") as file:
+            content: bytes = file.readall()
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """Store a file over what was there."""
+        with self._files.open_output_stream(f"{self._root}/{name}") as file:
+            file.write(content)
+
+    def remove(self, name: str) -> None:
+        """Throw a file away, if it is there."""
+        try:
+            self._files.delete_file(f"{self._root}/{name}")
+        except FileNotFoundError:
+            return
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of all files below `folder`, in order."""
+        from pyarrow.fs import FileSelector, FileType
+
+        below = FileSelector(f"{self._root}/{folder}".rstrip("/"), allow_not_found=True, recursive=True)
+        found = [one.path for one in self._files.get_file_info(below) if one.type == FileType.File]
+        return sorted(path.removeprefix(f"{self._root}/") for path in found)
+
+
+def is_bucket(address: str) -> bool:
+    """Whether an address names an object store, not a folder."""
+    return address.partition("://")[0] in SCHEMES and "://" in address
+
+
+def upload(folder: Path, bucket: Bucket, *, leave_out: tuple[str, ...]) -> int:
+    """Copy a folder's files but for the folders `leave_out` at its top; return how many they were."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    names = [str(file.relative_to(folder)) for file in files]
+    sent = [name for name in names if name.partition("/")[0] not in leave_out]
+    for name in sent:
+        bucket.write(name, (folder / name).read_bytes())
+    return len(sent)
+
+
+def download(bucket: Bucket, folder: Path) -> int:
+    """Copy all files below a bucket's address into a folder; return how many they were.
+
+    Raises:
+        ValueError: a name would leave the folder.
+    """
+    names = bucket.names("")
+    for name in names:
+        target = folder / name
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{bucket.address} holds '{name}', which would lie outside {folder}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(bucket.read(name))
+    return len(names)
