@@ -36,24 +36,27 @@ class Reading(Record):
     """What an audit measured on one program; without a statistic, `reason` says why it has no question for it.
 
     `needs_honest`: what was measured says something only beside honest programs, also where the audit has a threshold.
+    `timed`: what a clock said; it differs from run to run, and no verdict rests on it.
     """
 
     statistic: Interval | None = None
     reason: str = ""
     needs_honest: bool = False
     details: dict[str, float | str] = Field(default_factory=dict)
+    timed: dict[str, float] = Field(default_factory=dict)
 
 
 class Calibration(Record):
     """What an audit knows of honest programs: its statistic on each of them, and the threshold drawn from those.
 
-    `reference` holds what else it keeps of them, a number for each of its examples.
+    `reference` holds what else it keeps of them, a number for each of its examples; `pool` what it measured of each.
     """
 
     audit: str
     honest: list[float] = Field(min_length=1)
     threshold: float
     reference: list[float] = Field(default_factory=list)
+    pool: list[dict[str, float]] = Field(default_factory=list)
 
 
 class Verdict(Record):
@@ -61,7 +64,7 @@ class Verdict(Record):
 
     `flagged`: the whole interval of the statistic lies above the threshold. `passed`: it does not. `uncalibrated`: the
     audit needs honest programs to compare with, and had none. `not_applicable`: it has no question for such a program
-    or task; `reason` says why. honest: how many honest programs gave the threshold.
+    or task; `reason` says why. honest: how many honest programs gave the threshold. timed: what a clock said beside it.
     """
 
     audit: str
@@ -73,6 +76,7 @@ class Verdict(Record):
     blind_to: str = Field(description="what it cannot find")
     reason: str = ""
     details: dict[str, float | str] = Field(default_factory=dict)
+    timed: dict[str, float] = Field(default_factory=dict)
 
 
 class Audit(Plugin):
@@ -150,6 +154,7 @@ class Audit(Plugin):
             blind_to=self.blind_to,
             reason=reason,
             details=reading.details,
+            timed=reading.timed,
         )
 
 

@@ -32,7 +32,7 @@ PLANTED = (
     "side_channel",
 )
 LIGHT: dict[str, dict[str, Any]] = {
-    "cost_accounting": {"n": 32},
+    "cost_accounting": {"n": 32, "clock": False},
     "exit_shift": {"permutations": 100},
     "fresh_context": {"n": 128},
     "memory": {"n": 256},
