@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sp_search.arms import Arms, load_asked
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME
 from sp_search.settings_file import dotted, with_changes
+from sp_search.store import CheckpointStore, store_at
 from sp_search.study import Study
 
 RUNS = "sp_search_runs"
@@ -107,6 +109,16 @@ def tracking_uri(folder: str | Path) -> str | None:
     """Return the absolute address of a study's MLflow store, or None when it is not tracked."""
     uri: str | None = manifest(Path(folder))["tracking_uri"]
     return uri
+
+
+def own_storage(storage: str | None, folder: Path) -> str | None:
+    """Return where a new study's checkpoints lie in a storage that is shared: of a name that no other study has."""
+    return None if storage is None else f"{storage.rstrip('/')}/{folder.name}-{secrets.token_hex(4)}/checkpoints"
+
+
+def store_of(folder: Path) -> CheckpointStore:
+    """Return the store of a study's checkpoints: in its own folder, or where its manifest says."""
+    return store_at(manifest(folder).get("checkpoints") or str(folder.resolve() / "checkpoints"))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

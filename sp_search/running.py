@@ -12,7 +12,7 @@ from sp_search.answer import remeasure, write_program
 from sp_search.audits.base import Verdict
 from sp_search.audits.panel import hear
 from sp_search.control import Inbox
-from sp_search.folder import begun_study, manifest, recorded_study, versions, write_json
+from sp_search.folder import begun_study, manifest, own_storage, recorded_study, store_of, versions, write_json
 from sp_search.keeping import collecting
 from sp_search.ledger import Ledger
 from sp_search.limits import limit_of, repeated_flops
@@ -21,8 +21,8 @@ from sp_search.records import Assignment, LevelReport, Propose, Proposed, Propos
 from sp_search.report.live import LiveLine
 from sp_search.result import Remeasured, build_result
 from sp_search.search import Search
-from sp_search.session import interruptible, tracked
-from sp_search.store import FolderStore, parked
+from sp_search.session import copied, interruptible, tracked
+from sp_search.store import parked
 from sp_search.study import Cluster, Study
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def begin(asked: Study, plan: Plan, folder: Path, driver: Driver, where: Cluster
             "versions": versions(),
             "driver": driver,
             "tracking_uri": absolute_store(asked),
+            "checkpoints": own_storage(where.storage, folder),
         }
         write_json(folder / "manifest.json", begun)
         header = {
@@ -146,7 +147,7 @@ def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Dri
     inbox = Inbox(folder, study)
     if driver == "ray":
         import sp_search.tune.launch  # noqa: F401 - importing ray sets signal handlers of its own: before ours
-    with tracked(study, folder), interruptible(folder):
+    with tracked(study, folder), interruptible(folder), copied(folder):
         inbox.catch_up(search)
         if search.state.finished is None:
             line = LiveLine()
@@ -156,7 +157,7 @@ def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Dri
                 line.close()
         study = inbox.study
         for assignment in list(search.cut.values()):  # nobody is left who could say it
-            search.feed(parked(FolderStore(folder / "checkpoints"), assignment))
+            search.feed(parked(store_of(folder), assignment))
         return _answer(study, plan, search, ledger)
 
 
@@ -208,7 +209,7 @@ def _run_driver(
 ) -> None:
     study, folder = inbox.study, ledger.folder
     limit = limit_of(lambda: inbox.study, ledger.entries)
-    store = FolderStore(folder / "checkpoints")
+    store = store_of(folder)
     progress = collecting(store, study.limits.checkpoints, progress)
     if driver == "inprocess":
         import torch
@@ -232,6 +233,7 @@ def _run_driver(
         limit=limit,
         progress=progress,
         asked=inbox.look,
+        checkpoints=store.location,
     )
 
 
@@ -239,7 +241,7 @@ def _choose(study: Study, search: Search, folder: Path, ledger: Ledger) -> dict[
     """Return the answer of every milestone that was met."""
     if not search.candidates:
         return {}
-    runner, store = build_runner(study), FolderStore(folder / "checkpoints")
+    runner, store = build_runner(study), store_of(folder)
     assignments = _assignments(ledger)
     answers = {m: remeasure(study, search, runner, store, assignments, m) for m in study.milestones}  # type: ignore[arg-type]
     return {milestone: answer for milestone, answer in answers.items() if answer is not None}

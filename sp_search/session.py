@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from sp_search.bucket import Bucket, upload
 from sp_search.errors import Interrupted
-from sp_search.folder import tracking_uri
+from sp_search.folder import store_of, tracking_uri
+from sp_search.store import BucketStore
 from sp_search.study import Study
 
 PATIENCE_S, INTERRUPTED_PATIENCE_S = 60.0, 3.0
@@ -34,6 +36,22 @@ def tracked(study: Study, folder: Path) -> Iterator[None]:
         lag = shipper.finish(patience_s)
         if lag.message:
             sys.stderr.write(lag.message + "\n")
+
+
+@contextmanager
+def copied(folder: Path) -> Iterator[None]:
+    """At the end, however it comes, copy the study's folder beside its checkpoints where these lie in an object store."""
+    try:
+        yield
+    finally:
+        store = store_of(folder)
+        if isinstance(store, BucketStore):
+            target = f"{store.location.rpartition('/')[0]}/study"
+            try:
+                count = upload(folder, Bucket(target), leave_out=("checkpoints", "tune"))
+                sys.stderr.write(f"copied {count} files to {target}: sp-search fetch {target} DIR\n")
+            except OSError as error:
+                sys.stderr.write(f"{folder} could not be copied to {target}: {error}\n")
 
 
 @contextmanager
