@@ -11,11 +11,13 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, WrapValidator, field_validator
 
 from sp_search.assembly import Parts, parts_of
 from sp_search.audits.base import Audit
+from sp_search.bucket import is_bucket
 from sp_search.errors import StudyError
 from sp_search.models.base import ModelSpec
 from sp_search.priors.base import SpeedPrior
@@ -166,6 +168,28 @@ class Cluster(Section):
     address: str = Field("local", pattern=r"^[A-Za-z0-9._:/\[\]-]{1,255}$", description="local, auto, or HOST:PORT")
     cpus: int | None = Field(None, ge=1, description="cores that a local Ray may use; null for all")
     gpus: int | None = Field(None, ge=0, description="GPUs that a local Ray may use; null for all")
+    nodes: int | None = Field(None, ge=1, description="machines to wait for before anything starts; null: those there")
+    storage: str | None = Field(
+        None,
+        pattern=r"^[^\x00-\x1f]{1,1000}$",
+        description="where checkpoints lie that all machines share: a folder, or s3://BUCKET/PREFIX; "
+        "null: in the study's folder",
+    )
+
+    @field_validator("storage")
+    @classmethod
+    def _absolute_and_without_secrets(cls, storage: str | None) -> str | None:
+        if storage is None:
+            return None
+        if is_bucket(storage):
+            parts = urlsplit(storage)
+            if not parts.hostname or "@" in parts.netloc or parts.query:
+                raise ValueError(
+                    "it should be s3://BUCKET/PREFIX alone: credentials and endpoint come from the environment (AWS_*)"
+                )
+        elif not storage.startswith("/"):
+            raise ValueError(f"got {show(storage)}: it should be s3://BUCKET/PREFIX, or a path from the root (/...)")
+        return storage
 
 
 def load_study(path: str | Path, *, overrides: Sequence[str] = (), seed: int | None = None) -> Study:

@@ -25,9 +25,10 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from sp_search.errors import Interrupted, StudyError
 from sp_search.own_parts import runtime_environment
 from sp_search.search import Search
-from sp_search.store import FolderStore
+from sp_search.store import FolderStore, store_at
 from sp_search.study import Cluster
 from sp_search.tune.actor import LevelTrainable, RunnerRecipe
+from sp_search.tune.nodes import require_alike, wait_for
 from sp_search.tune.scheduler import Asked, Limit, Progress, StopRequested, TuneBudgetScheduler
 from sp_search.tune.search import AssignmentSearcher
 from sp_search.tune.slots import Slots
@@ -59,13 +60,14 @@ def run_tune(
     progress: Progress = lambda search: None,
     asked: Asked = lambda search: [],
     deadline_s: float = DEADLINE_S,
+    checkpoints: str | None = None,
 ) -> None:
     """Run `search` to its end on Ray, or until `limit` names a limit; a replayed search takes up where it was.
 
     Args:
         search: feeds its own ledger; events arrive on this thread alone.
         recipe: how an actor builds its runner.
-        folder: of the study; on a cluster of several machines all of them must see it under the same path.
+        folder: of the study.
         cluster: a running cluster's address, or what a local one may use; a connection of this process comes first.
         cpu: CPU cores of a trial.
         gpu: GPUs of a trial; fractions are shared.
@@ -74,21 +76,25 @@ def run_tune(
         progress: told after every slice; it must return at once.
         asked: says what people ask of the search between slices; it must return at once.
         deadline_s: a trial without a slice for this long, and for ten typical slices, is killed and counts as lost.
+        checkpoints: an object store's address, or a folder that all machines see; None for the study's.
 
     Raises:
-        StudyError: no cluster answers at the address, or no machine of it has what a trial asks for.
-        StorageError: the ledger or the checkpoints cannot be written.
+        StudyError: no cluster answers at the address, its machines are not alike, or none has what a trial asks for.
+        StorageError: the ledger or the checkpoints cannot be written, or not all machines share the folder of these.
         Interrupted: SIGINT or SIGTERM; the study can be resumed.
     """
     folder = folder.resolve()
+    store = store_at(checkpoints or str(folder / "checkpoints"))
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what matters of it becomes an event or an exception
     with Signals(folder) as signals, connected(cluster):
         signals.arm()
+        wait_for(cluster.nodes, signals.interrupted)
+        require_alike(store.folder if isinstance(store, FolderStore) else None)
         slots = Slots(_fitting(cpu, gpu, concurrent))
         scheduler = TuneBudgetScheduler(
             search,
             slots,
-            FolderStore(folder / "checkpoints"),
+            store,
             limit=limit,
             progress=progress,
             asked=asked,
@@ -101,7 +107,7 @@ def run_tune(
                 LevelTrainable,
                 param_space={
                     "recipe": recipe.model_dump(mode="json"),
-                    "checkpoints": str(folder / "checkpoints"),
+                    "checkpoints": store.location,
                     "cpu": cpu,
                     "gpu": gpu,
                 },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import sp_search.machine
-from sp_search.errors import StorageError, StudyError
+from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.health import Finding, Machine, differences
 from sp_search.machine import answered, facts, marked
 
@@ -23,14 +24,19 @@ JOIN_PATIENCE_S = 600.0
 LOOK_S = 1.0
 
 
-def wait_for(wanted: int | None, patience_s: float = JOIN_PATIENCE_S) -> None:
+def wait_for(
+    wanted: int | None, interrupted: Callable[[], Interrupted | None], patience_s: float = JOIN_PATIENCE_S
+) -> None:
     """Wait until a cluster has `wanted` machines (None: whatever it has).
 
     Raises:
         StudyError: they do not come.
+        Interrupted: a signal came first.
     """
     until, said = time.monotonic() + patience_s, 0
     while wanted is not None and (there := len(_alive())) < wanted:
+        if (stopped := interrupted()) is not None:
+            raise stopped
         if time.monotonic() > until:
             raise StudyError([f"nodes: {there} of {wanted} machines have joined the cluster after {patience_s:.0f} s"])
         if there != said:
