@@ -40,7 +40,7 @@ def tracked(study: Study, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def copied(folder: Path) -> Iterator[None]:
-    """At the end, however it comes, copy the study's folder beside its checkpoints where these lie in an object store."""
+    """At the end, however it comes, copy the study's folder beside its checkpoints if these lie in an object store."""
     try:
         yield
     finally:
