@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sp_search.adapt import with_exits, with_rollouts
-    from sp_search.api import Comparison, Result, load, resume, run
+    from sp_search.api import Comparison, Result, load, open, resume, run
 
-__all__ = ["Comparison", "Result", "load", "resume", "run", "with_exits", "with_rollouts"]
+__all__ = ["Comparison", "Result", "load", "open", "resume", "run", "with_exits", "with_rollouts"]
 
 try:
     __version__ = version("sp_search")

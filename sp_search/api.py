@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from sp_search.arms import Arm, Arms, arms_of, load_asked
 from sp_search.comparison import COMPARISON_NAME, arm_folder, build_comparison
+from sp_search.control import driver_of, pending
 from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.folder import (
     begun_arms,
@@ -23,7 +24,7 @@ from sp_search.folder import (
 )
 from sp_search.ledger import LEDGER_NAME, read_ledger, was_begun
 from sp_search.plan import Plan, plan_study
-from sp_search.running import Driver, Result, absolute_store, begin, go_on, replayed
+from sp_search.running import RESULT_NAME, Driver, Result, absolute_store, begin, go_on, replayed
 from sp_search.search import found_cap
 from sp_search.session import interruptible
 from sp_search.study import Cluster, Study, load_cluster, study_of
@@ -31,7 +32,7 @@ from sp_search.study import Cluster, Study, load_cluster, study_of
 if TYPE_CHECKING:
     from sp_search.program import Program
 
-__all__ = ["Comparison", "Driver", "Result", "export", "load", "plan", "report", "resume", "run", "status"]
+__all__ = ["Comparison", "Driver", "Result", "export", "load", "open", "plan", "report", "resume", "run", "status"]
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def status(folder: str | Path) -> dict[str, Any]:
         "phase": state.open.phase if state.open else None,
         "cap": state.space.caps[state.open.level] if state.open else None,
         "milestone": state.milestone,
+        "driver": driver_of(Path(folder)),
+        "asked": [path.name for path in pending(Path(folder))],
         "running": len(search.live_assignments()),
         "levels_closed": len(state.history),
         "verified_programs": len(search.candidates),
@@ -144,6 +147,33 @@ def status(folder: str | Path) -> dict[str, Any]:
         "search_flops": search.spent,
         "last_event": entries[-1]["time"],
     }
+
+
+def open(folder: str | Path) -> Result:
+    """Return what a study's folder holds, as `run` would have: of one that is not over, what is known so far.
+
+    Its payload is `result.json`, or what `status` says, with `ended` "running" or "interrupted" and `met` false.
+
+    Raises:
+        StorageError: the folder is no study, or is damaged.
+    """
+    path = Path(folder)
+    if (path / COMPARISON_NAME).exists():
+        asked = recorded_arms(path)
+        arms = {arm.name: open(arm_folder(path, arm)) for arm in asked.arms if was_begun(arm_folder(path, arm))}
+        return Comparison(path, _read_json(path / COMPARISON_NAME), arms)
+    if (path / RESULT_NAME).exists():
+        return Result(path, _read_json(path / RESULT_NAME))
+    known = status(path)
+    return Result(path, {**known, "met": False, "ended": "interrupted" if known["driver"] is None else "running"})
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} is damaged ({error}): sp-search resume {path.parent} writes it anew") from None
+    return content
 
 
 def report(folder: str | Path) -> Path:
@@ -216,8 +246,8 @@ def _drive_arms(asked: Arms, folder: Path, driver: Driver, where: Cluster) -> Co
 
 def _drive_arm(arm: Arm, own: Path, driver: Driver, where: Cluster) -> Result:
     """Begin, go on with, or read one arm."""
-    if (own / "result.json").exists():
-        return Result(own, json.loads((own / "result.json").read_text(encoding="utf-8")))
+    if (own / RESULT_NAME).exists():
+        return Result(own, _read_json(own / RESULT_NAME))
     if was_begun(own):
         return go_on(own, driver, where)
     own.mkdir(parents=True, exist_ok=True)

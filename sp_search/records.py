@@ -360,10 +360,8 @@ class PauseAsked(Record):
 
 Control = MemberStopped | MemberAdded | Retried | Extended | PauseAsked
 """What people ask of a search while it runs, or after it has ended."""
-SearchEvent = Annotated[
-    Capacity | Measured | LevelReport | MemberLost | MemberFailed | Parked | Proposed | Restored | LimitReached | Control,
-    Field(discriminator="event"),
-]
+Happening = Capacity | Measured | LevelReport | MemberLost | MemberFailed | Parked | Proposed | Restored | LimitReached
+SearchEvent = Annotated[Happening | Control, Field(discriminator="event")]
 EVENT: TypeAdapter[SearchEvent] = TypeAdapter(SearchEvent)
 
 

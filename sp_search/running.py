@@ -14,7 +14,7 @@ from sp_search.audits.panel import hear
 from sp_search.control import Inbox
 from sp_search.folder import begun_study, manifest, own_storage, recorded_study, store_of, versions, write_json
 from sp_search.keeping import collecting
-from sp_search.ledger import Ledger
+from sp_search.ledger import Ledger, read_ledger
 from sp_search.limits import limit_of, repeated_flops
 from sp_search.plan import Plan, build_runner, plan_study
 from sp_search.records import Assignment, LevelReport, Propose, Proposed, Proposer
@@ -26,9 +26,12 @@ from sp_search.store import parked
 from sp_search.study import Cluster, Study
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from sp_search.program import Program
 
 Driver = Literal["ray", "inprocess"]
+RESULT_NAME = "result.json"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,15 @@ class Result:
     def met(self) -> bool:
         """Whether every milestone was met."""
         return bool(self.payload["met"])
+
+    def dataframe(self) -> DataFrame:
+        """Return a row for every lineage that was judged, at every visit; compute in FLOPs per example.
+
+        Settings that a member overrides are columns `config.NAME`.
+        """
+        from sp_search.lineages import lineage_table
+
+        return lineage_table(read_ledger(self.folder))
 
     def program(self) -> Program:
         """Return the selected program."""
@@ -173,7 +185,7 @@ def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
     if chosen:
         _, (_, program) = max(chosen.items())
         write_program(folder, program, payload)
-    write_json(folder / "result.json", payload)
+    write_json(folder / RESULT_NAME, payload)
     write_report(folder)
     return Result(folder, payload)
 
@@ -185,7 +197,7 @@ def _audited(study: Study, folder: Path, chosen: dict[float, tuple[Remeasured, P
     """
     if not chosen:
         return []
-    told = _told(folder / "result.json")
+    told = _told(folder / RESULT_NAME)
     asked = [audit for audit in study.audits if audit.kind_name() not in {one.audit for one in told}]
     _, (_, program) = max(chosen.items())
     return [*told, *(hear(program, study.task, asked, seed=study.seed).verdicts if asked else [])]

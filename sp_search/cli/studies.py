@@ -25,6 +25,7 @@ def run(
     overrides: Overrides = None,
     seed: int | None = None,
     in_process: bool = False,
+    on_finish: str | None = None,
 ) -> Answer:
     """Run a study to its answer.
 
@@ -36,21 +37,24 @@ def run(
         overrides: path=value, applied before the study is validated; may be repeated.
         seed: overrides the study's seed.
         in_process: one trial after another in this process, without Ray.
+        on_finish: a command, or an address (https://...) that is posted to, once the study has ended.
     """
     from sp_search import api
+    from sp_search.on_finish import checked, tell
 
     driver: api.Driver = "inprocess" if in_process else "ray"
-    return _answer(
-        api.run(
-            study,
-            output=output,
-            address=address,
-            cluster=cluster,
-            seed=seed,
-            overrides=tuple(overrides or ()),
-            driver=driver,
-        )
+    hook = checked(on_finish)
+    result = api.run(
+        study,
+        output=output,
+        address=address,
+        cluster=cluster,
+        seed=seed,
+        overrides=tuple(overrides or ()),
+        driver=driver,
     )
+    tell(hook, result.folder, result.payload, result.exit_code)
+    return _answer(result)
 
 
 @app.command
@@ -61,19 +65,25 @@ def resume(
     address: str | None = None,
     cluster: Path | None = None,
     in_process: bool = False,
+    on_finish: str | None = None,
 ) -> Answer:
-    """Go on with a study that stopped half-way.
+    """Go on with a study that stopped half-way, or was extended.
 
     Args:
         folder: the study's folder.
         address: of a running Ray cluster (HOST:PORT); a local one is started if not given.
         cluster: a cluster file (clusters/local.yaml), which says the same and more.
         in_process: one trial after another in this process, without Ray.
+        on_finish: a command, or an address (https://...) that is posted to, once the study has ended.
     """
     from sp_search import api
+    from sp_search.on_finish import checked, tell
 
     driver: api.Driver | None = "inprocess" if in_process else None
-    return _answer(api.resume(folder, address=address, cluster=cluster, driver=driver))
+    hook = checked(on_finish)
+    result = api.resume(folder, address=address, cluster=cluster, driver=driver)
+    tell(hook, result.folder, result.payload, result.exit_code)
+    return _answer(result)
 
 
 @app.command

@@ -26,6 +26,7 @@ ENDINGS = {
     "trials": "its limit of trials was reached",
     "failures": "too many trials failed",
     "interrupted": "it was interrupted",
+    "stopped": "somebody stopped it",
 }
 FAILURES = {
     "diverged": "lineages whose training stopped being finite",

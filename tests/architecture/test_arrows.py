@@ -39,7 +39,8 @@ ROWS = [
     {"simulation", "simulation_words", "auditing"},
     {"tax", "game"},
     {"experiments"},
-    {"claims", "figures"},
+    {"claims", "figures", "study_figures"},
+    {"skeletons", "starting"},
     {"cli"},
     {"__main__"},
 ]
