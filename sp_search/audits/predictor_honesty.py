@@ -38,24 +38,20 @@ class PredictorHonesty(Audit):
         """Compare the exit taken with the first that a probe, or the program itself, is right and sure at."""
         import torch
 
-        from sp_search.audits.instruments.examples import examples, plenty
         from sp_search.audits.instruments.exits import features, see
         from sp_search.audits.instruments.intervals import mean
-        from sp_search.audits.instruments.probes import probed
-        from sp_search.tasks.base import Batch
+        from sp_search.audits.instruments.probes import lesson, probed
 
         if program.rule.reads != "prediction" or program.exits < 2:
             return no_question("no predictor decides where it halts")
-        known, new = plenty(task, self.fit, generator), examples(task, self.held, generator)
-        batch = Batch(torch.cat([known.x_BTC, new.x_BTC]), torch.cat([known.y_BT, new.y_BT]))
-        fit = len(known.y_BT)
-        seen = see(program, task, new)
+        given = lesson(task, self.fit, self.held, generator)
+        seen = see(program, task, given.held)
         own_NB = seen.right_NB & seen.sure_NB
         holds_NB = torch.stack(
             [
-                probed("linear", state, batch, fit, task, self.steps, generator)
-                | probed("hidden", state, batch, fit, task, self.steps, generator)
-                for state in features(program, batch.x_BTC, generator)
+                probed("linear", state, given, task, self.steps, generator)
+                | probed("hidden", state, given, task, self.steps, generator)
+                for state in features(program, given.x_BTC, generator)
             ]
         )
         first_B = torch.minimum(_first(holds_NB), _first(own_NB))

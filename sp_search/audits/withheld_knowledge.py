@@ -38,29 +38,25 @@ class WithheldKnowledge(Audit):
         """Probe every exit but the last."""
         import torch
 
-        from sp_search.audits.instruments.examples import examples, plenty
         from sp_search.audits.instruments.exits import features, see, shuffled
         from sp_search.audits.instruments.intervals import mean
-        from sp_search.audits.instruments.probes import Probe, probed
+        from sp_search.audits.instruments.probes import Probe, lesson, probed
         from sp_search.program import Program
-        from sp_search.tasks.base import Batch
 
         if program.exits < 2:
             return no_question("it has one exit, so no earlier one can withhold anything")
-        known, new = plenty(task, self.fit, generator), examples(task, self.held, generator)
-        batch = Batch(torch.cat([known.x_BTC, new.x_BTC]), torch.cat([known.y_BT, new.y_BT]))
-        fit = len(known.y_BT)
-        seen = see(program, task, new)
+        given = lesson(task, self.fit, self.held, generator)
+        seen = see(program, task, given.held)
         control = Program(shuffled(program.model, generator), program.rule, program.exits)
-        states, blanks = features(program, batch.x_BTC, generator), features(control, batch.x_BTC, generator)
+        states, blanks = features(program, given.x_BTC, generator), features(control, given.x_BTC, generator)
         gaps, details = [], dict[str, float | str]()
         kinds: tuple[Probe, ...] = ("linear", "hidden")
         for index in range(program.exits - 1):
             own_B = seen.right_NB[index] & seen.sure_NB[index]
             details[f"own_{index + 1}"] = float(own_B.float().mean())
             for kind in kinds:
-                probe_B = probed(kind, states[index], batch, fit, task, self.steps, generator)
-                blank_B = probed(kind, blanks[index], batch, fit, task, self.steps, generator)
+                probe_B = probed(kind, states[index], given, task, self.steps, generator)
+                blank_B = probed(kind, blanks[index], given, task, self.steps, generator)
                 selective_B = probe_B.double() - torch.maximum(own_B, blank_B).double()
                 gaps.append(mean(selective_B, -1.0, 1.0, tests=2 * (program.exits - 1)))
                 details[f"{kind}_{index + 1}"] = float(probe_B.float().mean())
