@@ -63,7 +63,7 @@ def audit_folder(
         StorageError: the folder holds no program that can be read, or nothing says what its task is.
     """
     path = Path(folder)
-    task, named = _asked(path)
+    task, named = asked_of(path)
     task = task if data is None else _with_data(task, Path(data))
     try:
         panel = chosen(audits if audits is not None else named or None)
@@ -71,7 +71,7 @@ def audit_folder(
         raise StudyError([f"--audits: {error}"]) from None
     if budget < LEAST_BUDGET:
         raise StudyError([f"--budget: got {budget}, an audit needs {LEAST_BUDGET} examples or more to say anything"])
-    program = _program(path, task)
+    program = program_of(path, task)
     pool = _pool(path, [Path(one) for one in honest], task)
     heard = hear(program, task, panel, seed=seed, honest=pool, budget=budget)
     calibrations = [one.model_dump(mode="json") for one in heard.calibrations]
@@ -90,7 +90,7 @@ def audit_folder(
     return Audited(heard, payload)
 
 
-def _asked(path: Path) -> tuple[Task, list[Audit]]:
+def asked_of(path: Path) -> tuple[Task, list[Audit]]:
     """Return the task of a folder, and the audits that its study names."""
     if (path / LEDGER_NAME).exists():
         study = recorded_study(read_ledger(path), path)
@@ -99,7 +99,7 @@ def _asked(path: Path) -> tuple[Task, list[Audit]]:
         return _task(path / TASK_NAME), []
     if holds_arms(path):
         arms = ", ".join(str(path / "arms" / name) for name in manifest(path)["arms"])
-        raise StorageError(f"{path} holds a comparison, with a program for each arm: audit one of {arms}")
+        raise StorageError(f"{path} holds a comparison, with a program for each arm: take one of {arms}")
     raise StorageError(f"{path} is no study folder, and no {TASK_NAME} says what its program is for")
 
 
@@ -126,7 +126,7 @@ def _with_data(task: Task, data: Path) -> Task:
         raise StudyError([f"--data: {one['msg']}" for one in error.errors(include_url=False)]) from None
 
 
-def _program(path: Path, task: Task) -> Program:
+def program_of(path: Path, task: Task) -> Program:
     """Return the program of a folder.
 
     Raises:
@@ -152,7 +152,7 @@ def _pool(path: Path, honest: list[Path], task: Task) -> list[Program]:
     """Return the honest programs; one that is the audited one, or stands there twice, would say nothing."""
     pool, seen = [], {_weights(path): path}
     for one in honest:
-        pool.append(_program(one, task))
+        pool.append(program_of(one, task))
         other = seen.setdefault(_weights(one), one)
         if other is not one:
             raise StudyError(

@@ -5,7 +5,7 @@ They are drawn from plain data (`Spent`, `Scatter`) by whoever measured it: an e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,17 +20,23 @@ NEEDED, WASTED, FOUND = "#0072B2", "#D55E00", "#009E73"
 """Okabe and Ito's blue, vermilion and green."""
 RAISED = 0.36
 """How far a cross is raised above the one before, in ninths of the picture's height."""
+CLOSE = 0.06
+"""Lines nearer than that, in heights of the picture, have their words side by side."""
 SAID = PHASES | {"confirm": "confirmed"}
 
 
 class Spent(NamedTuple):
-    """One program of the first diagram: (needed, wasted) by task, and over all inputs its average and its most."""
+    """One program of the first diagram: (needed, wasted) by task, and over all inputs its average and its most.
+
+    lacking: by task, what is needed beyond what was spent: the program guesses.
+    """
 
     title: str
     program: str
     tasks: Sequence[tuple[str, float, float]]
     average: float
     most: float
+    lacking: Sequence[float] = ()
 
 
 class Scatter(NamedTuple):
@@ -50,21 +56,37 @@ class Scatter(NamedTuple):
     selected: tuple[float, bool]
 
 
-def draw_waste(programs: Sequence[Spent], unit: str, inputs: str, folder: Path) -> list[Path]:
+def draw_waste(
+    programs: Sequence[Spent],
+    unit: str,
+    inputs: str,
+    folder: Path,
+    *,
+    name: str = "diagram_waste",
+    tasks: str = "four tasks",
+    waste: str = "wasted on misbehaving",
+    number: Callable[[float], str] = "{:g}".format,
+    note: Sequence[str] = (),
+) -> list[Path]:
     """Write the first diagram as SVG and PNG: bars by task, the most that each program spends, and its average."""
     from matplotlib.ticker import MaxNLocator
 
     def draw(figure: Figure) -> None:
-        panels = figure.subplots(1, len(programs), sharey=True)
-        top = max(one.most for one in programs) * 1.28
+        panels = figure.subplots(1, len(programs), sharey=True, squeeze=False)[0]
+        top = max(max(one.most, *map(sum, zip(*_heights(one), strict=True))) for one in programs) * 1.28
         for axes, one in zip(panels, programs, strict=True):
-            _bars(axes, one, inputs)
             axes.set_ylim(0, top)
+            _bars(axes, one, number)
+            axes.set_xlabel(f"{tasks} (lines: over {inputs})")
+        figure.align_xlabels()
         panels[0].set_ylabel(f"computation C ({unit})")
         panels[0].yaxis.set_major_locator(MaxNLocator(integer=True))
-        _legend(figure, [("needed", NEEDED), ("wasted on misbehaving", WASTED)])
+        panels[0].yaxis.set_major_formatter(lambda value, _: number(value))
+        _legend(figure, [("needed", NEEDED), (waste, WASTED)], lacking=any(any(one.lacking) for one in programs))
+        if note:
+            figure.suptitle("\n".join(note), x=0.01, ha="left", fontsize=8, color="#5b606b")
 
-    return _written(draw, (7.6, 3.9), folder, "diagram_waste")
+    return written(draw, (7.6, 3.9 + 0.2 * len(note)), folder, name)
 
 
 def draw_annealing(scatter: Scatter, unit: str, performance: str, folder: Path) -> list[Path]:
@@ -78,23 +100,32 @@ def draw_annealing(scatter: Scatter, unit: str, performance: str, folder: Path) 
         search.set_xlabel(f"C: average computation over the training distribution ({unit})")
         figure.align_ylabels()
 
-    return _written(draw, (7.6, 7.4), folder, "diagram_annealing")
+    return written(draw, (7.6, 7.4), folder, "diagram_annealing")
 
 
-def _bars(axes: Axes, one: Spent, inputs: str) -> None:
-    places = range(len(one.tasks))
-    needed = [task[1] for task in one.tasks]
+def _heights(one: Spent) -> tuple[list[float], list[float], list[float]]:
+    return [task[1] for task in one.tasks], [task[2] for task in one.tasks], list(one.lacking) or [0.0] * len(one.tasks)
+
+
+def _bars(axes: Axes, one: Spent, number: Callable[[float], str]) -> None:
+    places, (needed, wasted, lacking) = range(len(one.tasks)), _heights(one)
     axes.bar(places, needed, width=0.62, color=NEEDED)
-    axes.bar(places, [task[2] for task in one.tasks], width=0.62, bottom=needed, color=WASTED, hatch="///", ec="white")
+    axes.bar(places, wasted, width=0.62, bottom=needed, color=WASTED, hatch="///", ec="white")
+    for place, more in zip(places, lacking, strict=True):
+        if more:
+            spent = needed[place] + wasted[place]
+            axes.bar([place], [more], width=0.62, bottom=spent, color="none", ec=NEEDED, ls=(0, (2, 2)))
     axes.axhline(one.most, color=INK, lw=1.2)
     axes.axhline(one.average, color=INK, lw=1.2, ls=(0, (4, 3)))
-    for height, words in ((one.most, f"most {one.most:g}"), (one.average, f"average {one.average:g}")):
+    lines = [(one.most, f"most {number(one.most)}"), (one.average, f"average {number(one.average)}")]
+    if one.most - one.average < CLOSE * axes.get_ylim()[1]:
+        lines = [(one.most, ", ".join(words for _, words in lines))]
+    for height, words in lines:
         axes.annotate(words, (-0.44, height), (0, 3), textcoords="offset points", fontsize=8.5)
     axes.set_xticks(places, [task[0] for task in one.tasks])
     axes.set_xlim(-0.5, len(one.tasks) - 0.5)
     axes.set_title(f"{one.title}\n\n", fontsize=10, loc="left")
     axes.text(0, 1.02, one.program, transform=axes.transAxes, fontsize=7, family="monospace", color="#5b606b")
-    axes.set_xlabel(f"four tasks (lines: over {inputs})")
 
 
 def _programs(axes: Axes, scatter: Scatter, performance: str) -> None:
@@ -190,7 +221,7 @@ def _columns(points: Sequence[tuple[float, ...]]) -> tuple[list[float], list[flo
     return [point[0] for point in points], [point[1] for point in points]
 
 
-def _legend(figure: Figure, colours: Sequence[tuple[str, str]]) -> None:
+def _legend(figure: Figure, colours: Sequence[tuple[str, str]], *, lacking: bool) -> None:
     from matplotlib.patches import Patch
 
     hatches = ("", "///")
@@ -198,10 +229,12 @@ def _legend(figure: Figure, colours: Sequence[tuple[str, str]]) -> None:
         Patch(facecolor=colour, edgecolor="white", hatch=hatch, label=label)
         for (label, colour), hatch in zip(colours, hatches, strict=True)
     ]
+    if lacking:
+        handles.append(Patch(facecolor="none", edgecolor=NEEDED, ls=(0, (2, 2)), label="needed, not spent (a guess)"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
-def _written(draw: Any, size_in: tuple[float, float], folder: Path, name: str) -> list[Path]:
+def written(draw: Any, size_in: tuple[float, float], folder: Path, name: str) -> list[Path]:
     """Draw on a fresh figure and write it, the same bytes for the same data."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
