@@ -11,10 +11,10 @@ from table_runner import Falling, TableRunner, new_search, price, recipe
 
 from sp_search.drive.inprocess import run_inprocess
 from sp_search.drive.simulated import oracle_search, simulate
-from sp_search.errors import StorageError, StudyError
+from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.levels import Terms
 from sp_search.plugins import discover
-from sp_search.records import LimitReached
+from sp_search.records import LimitReached, MemberAdded, MemberStopped, PauseAsked
 from sp_search.store import MemoryStore
 from sp_search.tune.actor import RunnerRecipe
 from sp_search.tune.launch import run_tune
@@ -176,3 +176,31 @@ def test_resources_that_no_machine_has_are_refused_before_anything_starts(tmp_pa
         run_tune(search, recipe(), tmp_path, gpu=1)
     assert search.state.slots == 0
     assert os.listdir(tmp_path) == []
+
+
+def test_what_people_ask_of_a_live_study_is_done_on_ray_and_replays(tmp_path):
+    """A member is stopped in the middle of a slice, one is added and tried, and a pause leaves it to be resumed."""
+    lines = []
+    search = new_search(discover("schedulers")["annealing"](), lines.append)
+    added = search.state.population.members[1].model_copy(update={"member": 2, "config": {"width": 99}})
+    asked = [MemberStopped(member=0, by="ada"), MemberAdded(added=added, by="ada"), PauseAsked(by="ada")]
+
+    def ask(search):
+        if search.cut or not search.live_assignments():
+            return []
+        if not asked:
+            raise Interrupted(tmp_path, 15)
+        return [asked.pop(0)]
+
+    with pytest.raises(Interrupted):
+        run_tune(search, recipe(seconds=0.3), tmp_path, asked=ask)
+    assert [line["event"]["event"] for line in lines if "by" in line["event"]][:3] == [
+        "member_stopped", "member_added", "pause_asked"
+    ]  # fmt: skip
+    again = new_search(discover("schedulers")["annealing"](), lines.append)
+    again.replay([{"seq": number, **line} for number, line in enumerate(lines)])
+    run_tune(again, recipe(), tmp_path)
+    assert again.state.finished == "resolved"
+    heard = {member for outcome in again.state.history for _, member in outcome.conclusive}
+    assert heard == {1, 2}
+    assert again.cut == {}
