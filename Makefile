@@ -9,7 +9,7 @@ FIGURES ?= footprint quickstart prefix_growth longer addition predictor u_curve 
 	ladder label_noise grid compaction compare_all overhead simulator coverage tune_scale search_studies search detection
 
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test test-all check format schema figures clean
+.PHONY: help quickstart test test-all check format schema examples figures clean
 
 help:
 	@echo "make quickstart   run studies/quickstart.yaml and say where the report is"
@@ -48,6 +48,10 @@ format: $(STAMP)
 
 schema: $(STAMP)
 	$(BIN)/sp-search schema > schema/study.schema.json
+
+examples: $(STAMP)
+	rm -rf examples
+	$(BIN)/sp-search init parts sp_search_examples --output examples
 
 figures: $(STAMP)
 	for name in $(FIGURES); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done

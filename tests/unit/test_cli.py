@@ -345,5 +345,5 @@ def test_the_options_of_every_command_are_frozen():
     commands = {name for name in app if not name.startswith("-")}
     assert commands == {
         "run", "resume", "plan", "simulate", "validate", "status", "report", "export", "ui", "list", "schema",
-        "audit", "claims", "figures", "game", "tax",
+        "audit", "claims", "figures", "game", "tax", "init", "studies",
     }  # fmt: skip

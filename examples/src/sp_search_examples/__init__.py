@@ -1,0 +1,1 @@
+"""Parts for sp_search: each is one pydantic class, its fields are its YAML."""
