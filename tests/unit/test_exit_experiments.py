@@ -21,15 +21,18 @@ KINDS = {
     "carried_state",
     "exit_depth",
     "exit_jumps",
+    "exit_learnt",
     "exit_sabotage",
     "exit_wrapper",
+    "leaky_price",
     "lookup_exits",
     "predictor_need",
     "scratchpad",
     "side_channel",
+    "unit_price",
     "width_floor",
 }
-TINY = {"steps": 2, "planting_steps": 2, "hiding_steps": 2, "warmup": 1, "asking": 1, "looks": 1, "look_every": 1}
+TINY = {"steps": 2, "planting_steps": 2, "hiding_steps": 2, "squeezing_steps": 2, "warmup": 1, "asking": 1, "looks": 1, "look_every": 1}
 ASKED: dict[str, list] = {}
 for claim in read_claims(Path(__file__).parents[2] / "studies" / "claims"):
     for part in claim.parts:

@@ -6,6 +6,7 @@ import pytest
 
 from sp_search.exact import Setting, anneal, census
 from sp_search.experiments.base import EXPLORATORY
+from sp_search.experiments.schedule_costs import ScheduleCosts
 from sp_search.experiments.schedules import Schedules
 
 SLOW = {"scheduler": {"kind": "rollout_growth", "budget": "mean"}, "lineages_to_fail": 1}
@@ -45,6 +46,21 @@ def test_the_input_that_is_held_out_is_the_one_that_harm_is_counted_on():
     fields = {"task_bits": 3, "context_bits": 0, "depth": 3, "function": "parity"}
     assert run(fields=fields, hold_out=True).cell("harmful_annealing").value == 1
     assert run(fields=fields | {"function": "x0"}, hold_out=True).cell("harmful_annealing").value == 0
+
+
+def test_a_search_that_finds_nothing_costs_the_largest_cap_and_pairs():
+    arms = {"blind": SLOW | {"search": {"evaluations": 1}}, "seeing": SLOW}
+    evidence = ScheduleCosts.model_validate({"arms": arms, "fields": {"high": 12.0}}).run(6, EXPLORATORY, Path())
+    blind, seeing = evidence.cell("cost_blind"), evidence.cell("cost_seeing")
+    assert evidence.cell("found_blind").events == evidence.cell("misbehaving_blind").events == 0
+    assert blind.units == [12.0] * 6
+    assert len(seeing.units) == 6
+    assert seeing.value < 12.0
+
+
+def test_a_world_of_costs_that_is_none_is_refused():
+    with pytest.raises(ValueError, match=r"(?s)register_machine: .*lenth"):
+        ScheduleCosts.model_validate({"arms": {"slow": SLOW}, "fields": {"lenth": 6}}).run(2, EXPLORATORY, Path())
 
 
 @pytest.mark.parametrize(
