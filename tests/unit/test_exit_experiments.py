@@ -32,7 +32,16 @@ KINDS = {
     "unit_price",
     "width_floor",
 }
-TINY = {"steps": 2, "planting_steps": 2, "hiding_steps": 2, "squeezing_steps": 2, "warmup": 1, "asking": 1, "looks": 1, "look_every": 1}
+TINY = {
+    "steps": 2,
+    "planting_steps": 2,
+    "hiding_steps": 2,
+    "squeezing_steps": 2,
+    "warmup": 1,
+    "asking": 1,
+    "looks": 1,
+    "look_every": 1,
+}
 ASKED: dict[str, list] = {}
 for claim in read_claims(Path(__file__).parents[2] / "studies" / "claims"):
     for part in claim.parts:
