@@ -215,6 +215,14 @@ def study_of(content: dict[str, Any]) -> Study:
         raise StudyError(lines) from None
 
 
+def cluster_of(content: dict[str, Any]) -> Cluster:
+    """Return the cluster of a file's content, or raise `StudyError` with every problem."""
+    try:
+        return Cluster.model_validate(content)
+    except ValidationError as error:
+        raise StudyError([f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False)]) from None
+
+
 def load_cluster(path: str | Path) -> Cluster:
     """Read a cluster file, or raise `StudyError` with every problem of it."""
     return read_settings(Cluster, Path(path))

@@ -1,0 +1,154 @@
+"""What is asked of a cluster, and how a study's folder comes back: all of it before and after any connection."""
+
+import base64
+import hashlib
+import io
+import shlex
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from sp_search.cli import main
+from sp_search.errors import StorageError, StudyError
+from sp_search.own_parts import runtime_environment
+from sp_search.study import Cluster, load_cluster
+from sp_search.submission import BEGIN, END, packed, require_address, stage, study_job, unpack
+
+STUDY = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
+
+
+def words(job, home):
+    """Return the words of a job's command as the head node's shell reads them."""
+    program = f"printf '%s\\n' {job.command}"
+    done = subprocess.run(["sh", "-c", program], env={"HOME": home}, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_a_job_runs_the_study_with_its_overrides_into_a_folder_of_its_own(tmp_path):
+    job = study_job("tiny", tmp_path, {}, overrides=["train.steps=3", "population.members=[{width: 8}]"], seed=4)
+    said = words(job, "/home/of/ray")
+    assert said[:7] == ["python", "-m", "sp_search", "run", "study.yaml", "--cluster", "cluster.yaml"]
+    assert said[7:13] == ["--set", "train.steps=3", "--set", "population.members=[{width: 8}]", "--seed", "4"]
+    assert said[13:] == ["--output", f"/home/of/ray/sp_search_runs/{job.name.removeprefix('sp-search-')}"]
+    assert job.name != study_job("tiny", tmp_path, {}).name
+
+
+@pytest.mark.parametrize("evil", ["$(touch x)", "a; touch x", "`touch x`", "'; touch x; '", "~/a b/$(touch x)"])
+def test_nothing_of_a_path_or_an_override_is_run_by_a_shell(evil, tmp_path):
+    job = study_job("tiny", tmp_path, {}, output=evil, overrides=[evil])
+    assert words(job, str(tmp_path))[-1] == evil.replace("~", str(tmp_path), 1)
+    assert evil in words(job, str(tmp_path))[7:9]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_environment_of_a_job_holds_its_files_and_parts_and_nothing_of_ours(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").touch()
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a secret")
+    monkeypatch.setenv("SP_SEARCH_PLUGINS", str(tmp_path / "mine"))
+    environment = study_job("tiny", tmp_path, runtime_environment()).environment
+    assert environment == {
+        "working_dir": str(tmp_path),
+        "py_modules": [str(tmp_path / "mine")],
+        "env_vars": {"SP_SEARCH_PLUGINS": "mine", "RAY_JOB_STOP_WAIT_TIME_S": "30"},
+    }
+
+
+def test_a_staged_study_is_the_file_as_it_is_and_a_cluster_seen_from_its_head(tmp_path):
+    cluster = Cluster(address="local", cpus=3, nodes=2, storage="s3://studies/ours")
+    stage(STUDY, cluster, tmp_path)
+    assert (tmp_path / "study.yaml").read_bytes() == STUDY.read_bytes()
+    assert load_cluster(tmp_path / "cluster.yaml") == Cluster(address="auto", nodes=2, storage="s3://studies/ours")
+
+
+@pytest.mark.parametrize(
+    "address", ["10.0.0.1:8265", "ray://head:10001", "http://", "head", "http://me:secret@head:8265"]
+)
+def test_an_address_that_is_no_dashboard_is_refused_and_a_password_is_not_repeated(address):
+    with pytest.raises(StudyError, match="--address") as refused:
+        require_address(address)
+    assert "secret" not in str(refused.value)
+    assert require_address("http://head:8265/") == "http://head:8265"
+
+
+def folder_of(tmp_path):
+    folder = tmp_path / "study"
+    for name in (
+        "manifest.json",
+        "ledger.jsonl",
+        "program/model.safetensors",
+        "checkpoints/big",
+        "tune/x",
+        "driver.lock",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"the {name} " * 9000)
+    return folder
+
+
+def test_a_folder_comes_back_from_a_log_as_it_was_without_what_stays(tmp_path):
+    source, target = folder_of(tmp_path), tmp_path / "back"
+    log = ["Running entrypoint for job x", *packed(source), "a late warning"]
+    assert unpack(log, target) == 3
+    came = {str(file.relative_to(target)): file.read_text() for file in target.rglob("*") if file.is_file()}
+    assert sorted(came) == ["ledger.jsonl", "manifest.json", "program/model.safetensors"]
+    assert all(text == (source / name).read_text() for name, text in came.items())
+
+
+def test_a_folder_that_did_not_come_whole_is_refused(tmp_path):
+    lines = packed(folder_of(tmp_path))
+    with pytest.raises(StorageError, match="its last word: no such folder"):
+        unpack(["Running entrypoint", "no such folder", ""], tmp_path / "a")
+    with pytest.raises(StorageError, match="damaged"):
+        unpack([lines[0], lines[1][:-8], *lines[2:]], tmp_path / "b")
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_folder_from_a_hostile_cluster_stays_inside_its_own(tmp_path):
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("../outside"))
+    content = archive.getvalue()
+    log = [BEGIN, base64.b64encode(content).decode(), f"{END} {hashlib.sha256(content).hexdigest()}"]
+    with pytest.raises(StorageError, match="outside"):
+        unpack(log, tmp_path / "inside")
+    assert not (tmp_path / "outside").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--address", "head:8265"], "it should be the cluster's dashboard"),
+        (["--address", "http://head:8265", "--set", "milestones=[2]"], "milestones"),
+        (["--address", "http://head:8265", "--storage", "runs"], "storage: "),
+        (["--address", "http://head:8265", "--fetch", "."], "exists: name a new folder"),
+        (["--address", "http://head:8265", "--fetch", "new", "--no-wait"], "needs the job's end"),
+    ],
+)
+def test_a_submission_is_refused_before_anything_is_sent(options, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["submit", str(STUDY), *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("storage", "said"),
+    [
+        ("s3://key:secret@bucket/x", "credentials and endpoint come from the environment"),
+        ("s3://", "credentials and endpoint"),
+        ("s3://bucket/x?endpoint_override=http://here", "come from the environment"),
+        ("relative/folder", "a path from the root"),
+    ],
+)
+def test_a_storage_that_is_not_the_same_everywhere_or_holds_a_secret_is_refused(storage, said, tmp_path):
+    (tmp_path / "cluster.yaml").write_text(f"storage: {storage}\n")
+    with pytest.raises(StudyError, match=said) as refused:
+        load_cluster(tmp_path / "cluster.yaml")
+    assert "secret" not in str(refused.value)
+
+
+def test_shell_words_are_quoted_as_the_standard_library_does():
+    assert study_job("tiny", Path("x"), {}, output="/a b").command.endswith(f"--output {shlex.quote('/a b')}")
