@@ -20,7 +20,20 @@ from typing import Annotated
 
 from cyclopts import CycloptsError, Parameter
 
-from sp_search.cli import audit, claims, cluster, control, doctor, figures, game, parts, planning, starting, studies, tax  # noqa: F401  # importing a module registers its commands
+from sp_search.cli import (  # noqa: F401  # importing a module registers its commands
+    audit,
+    claims,
+    cluster,
+    control,
+    doctor,
+    figures,
+    game,
+    parts,
+    planning,
+    starting,
+    studies,
+    tax,
+)
 from sp_search.cli.app import Answer, ExitCode, app
 from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.plugins import use
