@@ -28,10 +28,10 @@ def words(job, home):
 
 def test_a_job_runs_the_study_with_its_overrides_into_a_folder_of_its_own(tmp_path):
     job = study_job("tiny", tmp_path, {}, overrides=["train.steps=3", "population.members=[{width: 8}]"], seed=4)
-    said = words(job, "/home/of/ray")
+    said = words(job, "/srv/ray")
     assert said[:7] == ["python", "-m", "sp_search", "run", "study.yaml", "--cluster", "cluster.yaml"]
     assert said[7:13] == ["--set", "train.steps=3", "--set", "population.members=[{width: 8}]", "--seed", "4"]
-    assert said[13:] == ["--output", f"/home/of/ray/sp_search_runs/{job.name.removeprefix('sp-search-')}"]
+    assert said[13:] == ["--output", f"/srv/ray/sp_search_runs/{job.name.removeprefix('sp-search-')}"]
     assert job.name != study_job("tiny", tmp_path, {}).name
 
 
