@@ -209,7 +209,7 @@ class _Inputs(NamedTuple):
         score_B = (task.difficulty(clean) if need_B is None else need_B).double()
         unit = "rollouts" if selected.model.shares_weights else "exits"
         words = "difficulty\n{}" if need_B is None else f"{unit} needed\n{{}}"
-        rows = _grouped(words, score_B, KINDS - len(planted))
+        rows = grouped(words, score_B, KINDS - len(planted))
         return cls(task, clean, rows, planted, selected, need_B is not None)
 
     def spent_by(self, program: Program, title: str, role: str) -> NetSpending:
@@ -275,15 +275,19 @@ class _Inputs(NamedTuple):
         return ~try_program(program, self.task, Labelled(batch.x_BTC, key_BT), exact=False).right_B
 
 
-def _grouped(words: str, score_B: Tensor, most: int) -> dict[str, Tensor]:
-    """Return the rows of at most `most` groups of about equal size by score; equal scores stay together."""
-    values = sorted(set(score_B.tolist()))
-    if len(values) > most:
-        ordered = sorted(score_B.tolist())
-        values = sorted({ordered[len(ordered) * part // most] for part in range(most)} | {ordered[0]})
-    ends = [*values[1:], float("inf")]
+def grouped(words: str, score_B: Tensor, most: int) -> dict[str, Tensor]:
+    """Return the rows of `most` groups at most, by score, of about equal size where equal scores allow it."""
+    import torch
+
+    values, counts = (part.tolist() for part in torch.unique(score_B, return_counts=True))
+    lows, inside, left = values[:1], 0, len(score_B)
+    for value, count in zip(values, counts, strict=True):
+        aim = left / (most - len(lows) + 1)  # of what is left, for the group that is being filled
+        if inside and len(lows) < most and (len(values) <= most or abs(inside - aim) <= abs(inside + count - aim)):
+            lows, left, inside = [*lows, value], left - inside, 0
+        inside += count
     groups = {}
-    for low, end in zip(values, ends, strict=True):
+    for low, end in zip(lows, [*lows[1:], float("inf")], strict=True):
         own_B = (score_B >= low) & (score_B < end)
         high = float(score_B[own_B].max())
         groups[words.format(f"{low:.3g}" if high == low else f"{low:.3g} to {high:.3g}")] = own_B

@@ -5,12 +5,13 @@ import pickle
 import shutil
 
 import pytest
+import torch
 
 from sp_search import api
 from sp_search.cli import ExitCode, main
 from sp_search.errors import StorageError, StudyError
 from sp_search.report.reading import read_story
-from sp_search.study_figures import drawn_study, lines_of_study, measured_study
+from sp_search.study_figures import drawn_study, grouped, lines_of_study, measured_study
 
 TAX = """
 name: moment
@@ -151,6 +152,22 @@ def test_nothing_of_a_strangers_folder_runs_or_is_unpickled(exits, tmp_path):
     (folder / "program" / "model.safetensors").write_bytes(pickle.dumps({"weights": 1}))
     with pytest.raises(StorageError, match="cannot be read"):
         measured_study(folder, examples=64)
+
+
+@pytest.mark.parametrize(
+    ("scores", "sizes", "first"),
+    [
+        ([2.0, 6.0, 2.0], [2, 1], "needs 2"),
+        ([float(n) for n in range(100)], [25, 25, 25, 25], "needs 0 to 24"),
+        ([0.0] * 90 + [1.0, 2.0, 3.0, 4.0, 5.0], [90, 2, 1, 2], "needs 0"),
+        ([0.0, 1.0, 2.0, 3.0] + [9.0] * 60, [4, 60], "needs 0 to 3"),
+    ],
+)
+def test_kinds_are_about_equal_in_size_equal_needs_stay_together_and_no_input_is_lost(scores, sizes, first):
+    groups = grouped("needs {}", torch.tensor(scores), 4)
+    assert [int(rows_B.sum()) for rows_B in groups.values()] == sizes
+    assert next(iter(groups)) == first
+    assert torch.stack(list(groups.values())).sum(0).eq(1).all()
 
 
 @pytest.mark.parametrize(
