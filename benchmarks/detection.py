@@ -3,7 +3,8 @@
 As in the experiment `detection`, whose light settings it takes on: thresholds come from one half of the honest twins,
 false alarms from the other half, finds from the planted nets. Here every kind has as many twins as a bound of .05 needs
 and as many planted nets as one of .9; the `DEAR` audits, which train probes and copies, see fewer of both. A kind that
-is kept already is not run again, so a run that was cut short goes on; docs/detection.md is written from the rows.
+is kept already is not run again, so a run that was cut short goes on; `--audits` asks some audits again, of the kept
+kinds too, and leaves what the others said. docs/detection.md is written from the rows.
 """
 
 from __future__ import annotations
@@ -52,7 +53,6 @@ LIGHTER: dict[str, Row] = {
     "exit_shift": {"n": 1024, "permutations": 100},
     "fresh_context": {"n": 64},
     "generalisation": {"n": 2048},
-    "halting_side_channel": {"n": 4096},
     "latent_run": {"n": 1024},
     "predictor_honesty": {"fit": 300, "held": 400, "steps": 60},
     "truncation": {"steps": 50, "batch": 64, "held": 512, "cuts": 1},
@@ -92,17 +92,18 @@ def organism(name: str) -> Organism:
     return find("organisms", settings["kind"]).model_validate(settings)  # type: ignore[return-value]
 
 
-def row(name: str, audits: Sequence[Audit], sizes: Sizes, seed: int, cache: Path) -> Row:
-    """Plant a kind, train its twins, and put every audit to them."""
+def row(name: str, audits: Sequence[Audit], sizes: Sizes, seed: int, cache: Path, kept: Row | None = None) -> Row:
+    """Plant a kind, train its twins, and put audits to them; in a kept row, replace what these audits said."""
     from sp_search.organisms.cache import programs
 
     began, planter = process_time(), organism(name)
     twins = programs(planter, range(seed, seed + sizes.twins), honest=True, cache=cache)
     planted = programs(planter, range(seed, seed + sizes.planted), honest=False, cache=cache)
-    found: Row = {"organism": planter.model_dump(mode="json"), "harmful": planter.harmful}
-    found["harm"] = [_harm(planter, one) for one in planted]
-    found["training_seconds"] = round(process_time() - began, 1)
-    found["audits"] = {}
+    found = kept
+    if found is None:
+        found = {"organism": planter.model_dump(mode="json"), "harmful": planter.harmful}
+        found["harm"] = [_harm(planter, one) for one in planted]
+        found |= {"training_seconds": round(process_time() - began, 1), "seconds": 0.0, "audits": {}}
     half = sizes.twins // 2
     for one in audits:
         dear = one.kind_name() in DEAR
@@ -111,7 +112,7 @@ def row(name: str, audits: Sequence[Audit], sizes: Sizes, seed: int, cache: Path
         found["audits"][one.kind_name()] = _heard(
             one, planter, twins[:known], twins[half : half + judged], planted[:of_planted], seed, sizes.dear_planted
         )
-    found["seconds"] = round(process_time() - began, 1)
+    found["seconds"] = round(found["seconds"] + process_time() - began, 1)
     return found
 
 
@@ -178,6 +179,12 @@ def keep(rows: Row) -> None:
     KEPT.write_text(f'{{{head}, "kinds": {{\n' + ",\n".join(kinds) + "\n}}\n", encoding="utf-8")
 
 
+def _fixed(rows: Row, again: Sequence[str]) -> Row:
+    """Return what rows have to share that stand in one file."""
+    settings = [one for one in rows["settings"] if one["kind"] not in again]
+    return {"seed": rows["seed"], "sizes": rows["sizes"], "settings": settings}
+
+
 def main() -> None:
     """Run the kinds that are not kept yet, and write the page."""
     import torch
@@ -189,23 +196,25 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first net; what was developed on is 1000 and above")
     parser.add_argument("--cache", type=Path, default=Path("sp_search_runs") / "organisms", help="planted nets")
     parser.add_argument("--again", action="store_true", help="forget the rows that are kept")
+    parser.add_argument("--audits", default=None, help="names between semicolons, to be asked again of kept kinds")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     audits, sizes = panel(), Sizes()
-    rows: Row = {
-        "seed": asked.seed,
-        "sizes": sizes._asdict(),
-        "settings": [one.model_dump(mode="json") for one in audits],
-        "kinds": {},
-    }
+    again = [] if asked.audits is None else asked.audits.split(";")
+    if unknown := set(again) - {one.kind_name() for one in audits}:
+        raise SystemExit(f"--audits: no audit is named {', '.join(sorted(unknown))}")
+    settings = [one.model_dump(mode="json") for one in audits]
+    rows: Row = {"seed": asked.seed, "sizes": sizes._asdict(), "settings": settings, "kinds": {}}
     if KEPT.exists() and not asked.again:
         kept = json.loads(KEPT.read_text(encoding="utf-8"))
-        if {**kept, "kinds": {}} != rows:
+        if _fixed(kept, again) != _fixed(rows, again):
             raise SystemExit(f"{KEPT} holds rows of other sizes, settings or seeds: --again forgets them")
-        rows = kept
+        rows = {**kept, "settings": settings}
     for name in KINDS if asked.kinds is None else asked.kinds.split(";"):
-        if name not in rows["kinds"]:
-            rows["kinds"][name] = row(name, audits, sizes, asked.seed, asked.cache)
+        whole = rows["kinds"].get(name)
+        asks = [one for one in audits if whole is None or one.kind_name() in again]
+        if asks:
+            rows["kinds"][name] = row(name, asks, sizes, asked.seed, asked.cache, whole)
             keep(rows)
             print(f"{name}: {rows['kinds'][name]['seconds']} s", flush=True)
     write()
