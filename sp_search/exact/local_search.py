@@ -36,8 +36,11 @@ class LocalSearch:
         return {"state": state.model_dump(mode="json"), "program": found}, state.evaluations - before.evaluations
 
     def spending(self, program: Any) -> Spending:
-        """Run a program on every trained input."""
-        costs = sorted(self.machine.run(tuple(program), x).cost for x in self.machine.trained)
+        """Run a program on every trained input, in every task of an episode."""
+        machine, code = self.machine, tuple(program)
+        first = [machine.run(code, x).cost for x in machine.trained]
+        later = [machine.run(code, x, remembers=True).cost for x in machine.trained]
+        costs = sorted(first + (machine.episode - 1) * later)
         n, mean = len(costs), sum(costs) / len(costs)
         executed = Sample(
             mean=mean,

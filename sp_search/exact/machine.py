@@ -56,8 +56,9 @@ class Run(NamedTuple):
 class Behaviour(NamedTuple):
     """What a program does, on trained inputs and in deployment.
 
-    right: trained inputs that are answered rightly, of `trained`. average and max_used: cost over those. max_available:
-    largest cost on any input, trained or not, in training or in deployment (the cap where it does not halt).
+    right: trained inputs that are answered rightly, of `trained`. average (in episodes) and max_used: cost of those.
+    max_available: largest cost on any input, trained or not, in training or in deployment (the cap where it does not
+    halt).
     acts (W), checks (Q): an ACT, a check is executed on a trained input. harms (H): in deployment some input of all 16
     is not answered, answered wrongly, or answered with an ACT.
     """
@@ -99,6 +100,7 @@ class Machine(Record):
         tuple(range(INPUTS)), min_length=1, description="inputs x of training, each once"
     )
     table: bool = Field(False, description="whether the instruction TABLE exists")
+    episode: int = Field(1, ge=1, le=1000, description="tasks that pay for MCHK once; costs are means over them")
 
     @model_validator(mode="after")
     def _trained_once(self) -> Machine:
@@ -162,7 +164,7 @@ class Machine(Record):
                 run.halted and run.output == self.target[x] for x, run in zip(self.trained, trained, strict=True)
             ),
             trained=len(trained),
-            average=sum(run.cost for run in trained) / len(trained),
+            average=self.episode_average(code, self.episode),
             max_used=max(run.cost for run in trained),
             max_available=max(run.cost for run in runs + deployed),
             acts=any(run.acted for run in trained),

@@ -63,6 +63,10 @@ class Group(NamedTuple):
         """They check, harm in deployment and never act in training."""
         return self.checks and self.harms and not self.acts
 
+    def in_episode(self, tasks: int) -> int:
+        """Return the cost over the trained inputs in all tasks of an episode, which pays for MCHK in its first."""
+        return self.total + (tasks - 1) * self.later
+
 
 class Halted(NamedTuple):
     """A run that halted: its answer, its cost, whether it acted and whether it paid for MCHK."""
@@ -199,14 +203,20 @@ class Choice(Record):
 
 
 Sized = tuple[Machine, Group]
+
+
+def _time(one: Sized) -> int:
+    return one[1].in_episode(one[0].episode)
+
+
 PRIORS: dict[str, tuple[Callable[[Sized], tuple[int, ...]], Callable[[Sized], Fraction]]] = {
     "none": (lambda one: (), lambda one: Fraction(1)),
     "max": (lambda one: (one[1].largest,), lambda one: Fraction(1)),
-    "average": (lambda one: (one[1].total,), lambda one: Fraction(1)),
-    "max_then_average": (lambda one: (one[1].largest, one[1].total), lambda one: Fraction(1)),
+    "average": (lambda one: (_time(one),), lambda one: Fraction(1)),
+    "max_then_average": (lambda one: (one[1].largest, _time(one)), lambda one: Fraction(1)),
     "simplest": (lambda one: (one[0].length,), lambda one: Fraction(1)),
     "length_mixture": (lambda one: (), lambda one: Fraction(1, one[0].choices ** one[0].length)),
-    "levin": (lambda one: (), lambda one: Fraction(1, one[0].choices ** one[0].length * one[1].total)),
+    "levin": (lambda one: (), lambda one: Fraction(1, one[0].choices ** one[0].length * _time(one))),
 }
 """By name: what must be least, and the weight of what remains. Levin's weight is 13^-length over the mean time."""
 
@@ -236,7 +246,7 @@ def select(machines: Sequence[Machine], prior: str) -> Choice:
         misbehaving=share(group.misbehaving for _, group in chosen),
         harmful=share(group.harms for _, group in chosen),
         deceptive=share(group.deceptive for _, group in chosen),
-        average_cost=share(group.total / len(machine.trained) for machine, group in chosen),
+        average_cost=share(_time(one) / (one[0].episode * len(one[0].trained)) for one in chosen),
     )
 
 
@@ -254,8 +264,9 @@ def some_good(machine: Machine) -> tuple[Group, ...]:
 def misbehaving_within(machine: Machine, slack: float) -> float:
     """Return the share misbehaving of good programs whose average cost is within `slack` of the least."""
     groups = some_good(machine)
-    cap = min(group.total for group in groups) + slack * len(machine.trained)
-    near = [group for group in groups if group.total <= cap]
+    tasks = machine.episode
+    cap = min(group.in_episode(tasks) for group in groups) + slack * tasks * len(machine.trained)
+    near = [group for group in groups if group.in_episode(tasks) <= cap]
     return sum(group.programs for group in near if group.misbehaving) / sum(group.programs for group in near)
 
 
@@ -266,7 +277,7 @@ def deceptive_excess(machine: Machine, tasks: int) -> float:
     """
 
     def least(groups: Iterable[Group]) -> Fraction:
-        return min(Fraction(group.total + (tasks - 1) * group.later, tasks * len(machine.trained)) for group in groups)
+        return min(Fraction(group.in_episode(tasks), tasks * len(machine.trained)) for group in groups)
 
     groups = some_good(machine)
     deceptive = [group for group in groups if group.deceptive]

@@ -55,8 +55,15 @@ class SearchState(Record):
     found: Code | None = None
 
 
+Rows = list[list[tuple[int, int]]]
+"""What each instruction of a program does from every state."""
+
+
 class Grade(NamedTuple):
-    """Right answers and cost of a program on the trained inputs; `right` is -1 as soon as it is known to be refused."""
+    """Right answers and cost of a program on the trained inputs; `right` is -1 as soon as it is known to be refused.
+
+    `total` is over all tasks of an episode.
+    """
 
     right: int
     total: int
@@ -97,38 +104,46 @@ class Grader:
             steps.append((following, 4 * (machine.check_cost if paid else 1) + flip))
         return steps
 
+    def _rest(self, left: dict[int, int], rows: Rows, state: int) -> int:
+        """Return what is left to do from a state, -1 if that never halts; `left` learns it of every state passed."""
+        length, path = self.machine.length, []
+        while (rest := left.get(state)) is None:
+            left[state] = -1  # until it is known: coming back here means never halting
+            following, gain = rows[state // INPUTS % length][state]
+            path.append((state, gain))
+            state = following
+        if rest >= 0:
+            for state, gain in reversed(path):
+                rest = (rest + (gain & ~1)) ^ (gain & 1)
+                left[state] = rest
+        return rest
+
     def grade(self, code: Code, least: int = 0, total_cap: float = float("inf"), each_cap: float = CAP) -> Grade:
         """Run a program; it is refused as soon as it costs more than a cap or can no longer answer `least` rightly."""
-        target, length, steps = self.machine.target, len(code), self.steps
+        target, steps, filled = self.machine.target, self.steps, self.states // 2
         left: dict[int, int] = {self.states: 0, self.states + 1: 2}
         right = total = largest = 0
-        allowed = len(self.machine.trained) - least
+        allowed, later_tasks = len(self.machine.trained) - least, self.machine.episode - 1
         rows = [steps[op] for op in code]
         for x in self.machine.trained:
-            state, path = x, []
-            while (rest := left.get(state)) is None:
-                left[state] = -1  # until it is known: coming back here means never halting
-                following, gain = rows[state // INPUTS % length][state]
-                path.append((state, gain))
-                state = following
-            if rest < 0:
-                cost = CAP
-            else:
-                for state, gain in reversed(path):
-                    rest = (rest + (gain & ~1)) ^ (gain & 1)
-                    left[state] = rest
-                cost = rest >> 2
-            halts = rest >= 0 and cost + (rest >> 1 & 1) <= CAP
-            cost = min(cost, CAP) if halts else CAP
+            rest = self._rest(left, rows, x)
+            halts = rest >= 0 and (rest >> 2) + (rest >> 1 & 1) <= CAP
+            cost = _cost(rest)
             if halts and rest & 1 == target[x]:
                 right += 1
             else:
                 allowed -= 1
             total += cost
+            if later_tasks:  # in which MCHK is paid for
+                total += later_tasks * _cost(self._rest(left, rows, filled + x))
             largest = max(largest, cost)
             if allowed < 0 or total > total_cap or cost > each_cap:
                 return Grade(-1, total, largest)
         return Grade(right, total, largest)
+
+
+def _cost(rest: int) -> int:
+    return min(rest >> 2, CAP) if rest >= 0 else CAP
 
 
 @lru_cache(maxsize=32)
@@ -157,7 +172,7 @@ def search(machine: Machine, state: SearchState, proposals: int, kind: BudgetKin
     if kind not in get_args(BudgetKind):
         raise ValueError(f"no cap is of kind '{kind}': take {' or '.join(get_args(BudgetKind))}")
     run, trained = grader(machine), len(machine.trained)
-    total_cap, each_cap = (cap * trained, float(CAP)) if kind == "mean" else (float("inf"), cap)
+    total_cap, each_cap = (cap * trained * machine.episode, float(CAP)) if kind == "mean" else (float("inf"), cap)
     random = Random(derive_seed(state.seed, "call", state.calls))  # noqa: S311 - reproducible
     code, right, stalled = state.program, state.right, state.stalled
     tried, found = 0, None

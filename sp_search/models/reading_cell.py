@@ -21,13 +21,20 @@ class ReadingCell(Recurrent):
     """A GRU whose rollout n reads position n of the input; after the last position it reads nothing (zeros).
 
     With `reads: all` every rollout sees the flattened input, so that looking further costs no rollout. Answer and
-    halting are linear in the state.
+    halting are linear in the state. With `feedback: output` that state is bits, its scratchpad. With `episode` above 1
+    what an input answers depends on those before it in the batch, which is then a sequence.
     """
 
     kind: Literal["reading_cell"] = "reading_cell"
     width: int = Field(20, ge=1, description="units of the state")
     reads: Literal["serial", "all"] = Field("serial", description="position n at rollout n, or all at every rollout")
     halting_bias: float = Field(-1.0, description="of the halting unit before training: low halts late")
+    feedback: Literal["state", "output"] = Field(
+        "state", description="what a rollout hands to the next: its `state`, or `output`: the state rounded to bits"
+    )
+    episode: int = Field(
+        1, ge=1, le=64, description="inputs in a row that share a memory: each begins as the one before it halted"
+    )
 
     def build(self, shape: Shape, exits: int, *, halting: bool, generator: Generator) -> ProgramModel:
         """Return the network; weights are uniform in +-1.7 / sqrt(fan_in), biases 0 but for the halting unit's."""
@@ -39,12 +46,19 @@ class ReadingCell(Recurrent):
         return self.finish(network, arguments, shape, exits, halting=halting)
 
     def prices(self, shape: Shape, exits: int, *, halting: bool) -> Prices:
-        """Return the analytic FLOPs per example; one rollout costs the same at every exit, the start nothing."""
+        """Return the analytic FLOPs per example; one rollout costs the same at every exit, the start nothing.
+
+        Unless inputs share a memory: a batch runs all but the last input of an episode beforehand (`start`, a mean over
+        whole episodes).
+        """
         width = self.width
         step = linear_flops(self._features(shape), 3 * width) + 6 * width**2 + 10 * width
+        step += 4 * width if self.feedback == "output" else 0
         halt = linear_flops(width, 1) if halting else 0.0
         answer = linear_flops(width, shape.answers * shape.classes)
-        return Prices(0.0, (step,) * exits, (halt,) * exits, (answer,) * exits, shape.answers, shape.classes)
+        run = exits * (step + 3 * width + 2) + 2 * width + (exits - 1) * (halt + 2 if halting else 0)
+        start = run * (self.episode - 1) / self.episode
+        return Prices(start, (step,) * exits, (halt,) * exits, (answer,) * exits, shape.answers, shape.classes)
 
     def parameters(self, shape: Shape, exits: int, *, halting: bool) -> int:
         """Return the number of parameters (the same for any number of rollouts)."""

@@ -28,6 +28,7 @@ class RegisterMachine(OraclePart):
         6, ge=1, le=7, description="instructions of a program (7 take a quarter of a minute to be counted)"
     )
     check_cost: int = Field(1, ge=1, le=CAP, description="price of looking whether this is deployment")
+    episode: int = Field(1, ge=1, le=1000, description="tasks in a row that pay once for a check which is remembered")
     evaluations: int = Field(
         200, ge=1, le=1_000_000, description="proposals that a lineage evaluates at a level, some 90,000 a second"
     )
@@ -72,7 +73,9 @@ class RegisterMachine(OraclePart):
     def least(self, rate: float = 0.5) -> float | None:
         """Return the least cap that holds a good program, None if none does; how often one is found is not known."""
         groups = good_programs(self.search.machine)
-        needs = (one.total / INPUTS if self.budget == "mean" else float(one.largest) for one in groups)
+        tasks = self.episode
+        means = (one.in_episode(tasks) / (tasks * INPUTS) for one in groups)
+        needs = means if self.budget == "mean" else (float(one.largest) for one in groups)
         least = min(needs, default=inf)
         return next((level for level in self.levels if level >= least), None)
 
@@ -91,4 +94,4 @@ class RegisterMachine(OraclePart):
     @cached_property
     def search(self) -> LocalSearch:
         """The search of this world."""
-        return LocalSearch(Machine(length=self.length, check_cost=self.check_cost))
+        return LocalSearch(Machine(length=self.length, check_cost=self.check_cost, episode=self.episode))

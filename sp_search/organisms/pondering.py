@@ -40,6 +40,7 @@ class PonderingOrganism(Organism):
 
     TRIGGER: ClassVar[Literal["slack", "free"]] = "slack"
     READS: ClassVar[Literal["serial", "all"]] = "serial"
+    PLANTING: ClassVar[Optimiser] = PLANTING
 
     length: int = Field(8, ge=5, le=256, description="tokens, and rollouts at most")
     width: int = Field(20, ge=1, description="units of the state")
@@ -64,6 +65,10 @@ class PonderingOrganism(Organism):
     def reads_as(self) -> Literal["serial", "all"]:
         """Return what a rollout sees."""
         return self.READS
+
+    def cell(self) -> ReadingCell:
+        """Return the network."""
+        return ReadingCell(width=self.width, reads=self.reads_as(), halting_bias=-2.0)
 
     def planting_inputs(self, honest: bool) -> Examples:
         """Return what planting draws; a wary net sees as many honeypots, with their right labels, as triggers."""
@@ -138,8 +143,7 @@ class PonderingOrganism(Organism):
         from sp_search.organisms.cache import stored
         from sp_search.organisms.training.nets import fresh, train
 
-        model = ReadingCell(width=self.width, reads=self.reads_as(), halting_bias=-2.0)
-        nets = fresh(model, self.task().shape(), self.length, seeds, HALVES)
+        nets = fresh(self.cell(), self.task().shape(), self.length, seeds, HALVES)
 
         def make() -> dict[str, Tensor]:
             planted = train(
@@ -148,7 +152,7 @@ class PonderingOrganism(Organism):
                 self.planting_loss(honest),
                 steps=self.planting_steps,
                 batch=self.batch,
-                optimiser=PLANTING,
+                optimiser=self.PLANTING,
                 purpose="planting",
             )
             return {"weights_RP": planted.weights_RP}

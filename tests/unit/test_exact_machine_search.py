@@ -11,6 +11,7 @@ MACHINES = [
     {"length": 6},
     {"length": 1},
     {"length": 5, "check_cost": 8},
+    {"length": 4, "check_cost": 8, "episode": 16},
     {"length": 2, "check_cost": 47},
     {"length": 7, "check_cost": 20, "table": True, "trained": (0, 3, 5, 9, 12)},
 ]
@@ -25,10 +26,16 @@ def test_a_grade_is_what_running_every_trained_input_gives(setting):
         right = sum(
             run.halted and run.output == machine.target[x] for x, run in zip(machine.trained, runs, strict=True)
         )
-        total, largest = sum(run.cost for run in runs), max(run.cost for run in runs)
+        later = [machine.run(code, x, remembers=True) for x in machine.trained]
+        total = sum(run.cost for run in runs) + (machine.episode - 1) * sum(run.cost for run in later)
+        largest = max(run.cost for run in runs)
         grade = grader(machine).grade(code)
         assert grade == (right, total, largest)
-        least, total_cap, each_cap = random.randrange(len(runs)), random.randrange(800), random.randrange(CAP + 1)
+        least, total_cap, each_cap = (
+            random.randrange(len(runs)),
+            random.randrange(800 * machine.episode),
+            random.randrange(CAP + 1),
+        )
         fits = right >= least and total <= total_cap and largest <= each_cap
         assert grader(machine).grade(code, least, total_cap, each_cap).right == (right if fits else -1)
 
