@@ -181,8 +181,8 @@ def _ladder(study: Study, scheduler: BudgetScheduler, parts: list[Parts]) -> Lev
         count = int((stop - scheduler.start) / scheduler.resolution + 1e-9) + 1
         caps = [round(scheduler.start + index * scheduler.resolution, 9) for index in range(count)]
         return LevelSpace(kind=scheduler.budget, measure="rollouts", axis=scheduler.axis, caps=caps)
-    caps = {price for own in parts for price in _prices(scheduler, study, own)}
-    return LevelSpace(kind=scheduler.budget, measure="flops", axis=scheduler.axis, caps=sorted(caps))
+    prices = {price for own in parts for price in _prices(scheduler, study, own)}
+    return LevelSpace(kind=scheduler.budget, measure="flops", axis=scheduler.axis, caps=sorted(prices))
 
 
 def _prices(scheduler: BudgetScheduler, study: Study, parts: Parts) -> list[float]:
