@@ -16,7 +16,12 @@ from typing import Any
 from benchmarks.seeds import RESULTS, STUDIES, keep
 
 PREDICTION = Path(__file__).parents[1] / "docs" / "tax_prediction.json"
-FAMILIES = {"tax_ponder": "ponder nets", "tax_exits": "early-exit nets", "tax_exits_far": "early-exit nets"}
+FAMILIES = {
+    "tax_ponder": "ponder nets",
+    "tax_exits": "early-exit nets",
+    "tax_exits_far": "early-exit nets",
+    "tax_exits_long": "early-exit nets",
+}
 """Studies whose families make pools; in the others deceiving is free or compute is the same on every input."""
 EXACT = ("tree_context", "tree_rare", "tree_free", "tree_macro_1", "tree_macro_2", "tree_macro_3", "machine")
 LINEAGES = 32
