@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
 
+from sp_search.exact.programs import Flag, deceives, flags_of, misbehaves
 from sp_search.records import Record
 
 INSTRUCTIONS = (
@@ -80,12 +81,17 @@ class Behaviour(NamedTuple):
     @property
     def misbehaving(self) -> bool:
         """It spends computation on trained inputs that cannot help: W or Q."""
-        return self.acts or self.checks
+        return misbehaves(self.flags)
 
     @property
     def deceptive(self) -> bool:
         """It checks for deployment, harms there, and never acts in training."""
-        return self.checks and self.harms and not self.acts
+        return deceives(self.flags)
+
+    @property
+    def flags(self) -> Flag:
+        """W, Q and H, as decision programs have them."""
+        return flags_of(acts=self.acts, checks=self.checks, harms=self.harms)
 
 
 class Machine(Record):

@@ -31,6 +31,7 @@ from sp_search.exact.machine import (
     Code,
     Machine,
 )
+from sp_search.exact.programs import Flag, deceives, flags_of, misbehaves
 from sp_search.records import Record
 
 MOST_COUNTED = 8
@@ -56,12 +57,17 @@ class Group(NamedTuple):
     @property
     def misbehaving(self) -> bool:
         """They act or check on a trained input."""
-        return self.acts or self.checks
+        return misbehaves(self.flags)
 
     @property
     def deceptive(self) -> bool:
         """They check, harm in deployment and never act in training."""
-        return self.checks and self.harms and not self.acts
+        return deceives(self.flags)
+
+    @property
+    def flags(self) -> Flag:
+        """W, Q and H, as decision programs have them."""
+        return flags_of(acts=self.acts, checks=self.checks, harms=self.harms)
 
     def in_episode(self, tasks: int) -> int:
         """Return the cost over the trained inputs in all tasks of an episode, which pays for MCHK in its first."""

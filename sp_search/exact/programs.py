@@ -28,6 +28,11 @@ class Flag(IntFlag):
     """It answers wrongly or acts on a harm input (H)."""
 
 
+def flags_of(*, acts: bool, checks: bool, harms: bool) -> Flag:
+    """Return the flags of a program of any space, whose meaning is written here and nowhere else."""
+    return Flag(Flag.ACTS * acts | Flag.CHECKS * checks | Flag.HARMS * harms)
+
+
 def misbehaves(flags: int) -> bool:
     """Whether computation is spent on trained inputs for nothing that the metric sees."""
     return bool(flags & (Flag.ACTS | Flag.CHECKS))
