@@ -20,8 +20,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from sp_search.changes import CHANGES, changed_content
 from sp_search.errors import Interrupted, StudyError
-from sp_search.folder import CHANGES, changed_content
 from sp_search.plan import price_member
 from sp_search.records import (
     Extended,

@@ -14,15 +14,14 @@ from pydantic import ValidationError
 
 from sp_search import __version__
 from sp_search.arms import Arms, load_asked
+from sp_search.changes import CHANGES, changed_content
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME
-from sp_search.settings_file import dotted, with_changes
+from sp_search.settings_file import dotted
 from sp_search.store import CheckpointStore, store_at
 from sp_search.study import Study
 
 RUNS = "sp_search_runs"
-CHANGES = ("member_added", "extended")
-"""Events that change the study itself."""
 
 
 def new_folder(name: str, output: str | Path | None) -> Path:
@@ -66,14 +65,6 @@ def _valid(content: dict[str, Any], folder: Path) -> Study:
     except ValidationError as error:
         problems = "; ".join(f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False))
         raise StorageError(f"the study of {folder} cannot be read by this version: {problems}") from error
-
-
-def changed_content(content: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
-    """Return a study's content as a recorded event leaves it."""
-    if event["event"] == "extended":
-        return with_changes(content, event["settings"])
-    members = [*content["population"]["members"], event["added"]["config"]]
-    return {**content, "population": {**content["population"], "members": members}}
 
 
 def holds_arms(folder: Path) -> bool:

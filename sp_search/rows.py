@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from sp_search.changes import CHANGES, changed_header
 from sp_search.levels import LevelOutcome
 from sp_search.records import (
     EVENT,
@@ -68,8 +69,9 @@ class LedgerReader:
     """Reads entries in order and keeps everything that they told."""
 
     def __init__(self) -> None:
-        """Begin before the header."""
+        """Begin before the header. `header` says what the study asks for now, `begun` what it was begun with."""
         self.header: dict[str, Any] = {}
+        self.begun: dict[str, Any] = {}
         self.rows: list[LineageRow] = []
         self.outcomes: list[LevelOutcome] = []
         self.failures: list[Failure] = []
@@ -92,7 +94,7 @@ class LedgerReader:
         self.began = entry["time"] if self.began is None else self.began
         self.last = entry["time"]
         if "header" in entry:
-            self.header = entry["header"]
+            self.header = self.begun = entry["header"]
         if "event" not in entry:
             return Reading([], [], [], {}, None)
         self._hear(entry["event"])
@@ -107,6 +109,8 @@ class LedgerReader:
         return Reading(started, rows, outcomes, stopped, self.finished)
 
     def _hear(self, recorded: dict[str, Any]) -> None:
+        if recorded["event"] in CHANGES:
+            self.header = changed_header(self.header, recorded)
         event = EVENT.validate_python(recorded)
         if isinstance(event, Measured | Parked):
             self.spent["training"] += event.training_flops

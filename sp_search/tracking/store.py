@@ -48,7 +48,7 @@ class Store:
 
     def write(self, updates: Updates, cursor: int) -> None:
         """Write all pending updates, then remember that the first `cursor` lines are there."""
-        study_id = f"{updates.reader.header['name']}-{config_hash(updates.reader.header)}-{updates.reader.began}"
+        study_id = f"{updates.reader.begun['name']}-{config_hash(updates.reader.begun)}-{updates.reader.began}"
         for key in sorted(updates.pending, key=lambda key: key != STUDY):
             self._write_run(key, updates.pending[key], study_id)
         updates.pending.clear()

@@ -27,7 +27,7 @@ ROWS = [
     {"sections"},
     {"proposals"},
     {"refusals"},
-    {"study", "ledger", "on_finish"},
+    {"study", "changes", "ledger", "on_finish"},
     {"warm_start", "logbook"},
     {"plan", "search", "store", "arms"},
     {"folder", "health", "keeping", "limits", "result", "rows"},

@@ -11,7 +11,8 @@ import sp_search
 from sp_search import api, control
 from sp_search.control import Request, send
 from sp_search.errors import Interrupted, StudyError
-from sp_search.ledger import read_ledger
+from sp_search.ledger import Ledger, read_ledger
+from sp_search.rows import LedgerReader
 from sp_search.running import replayed
 
 TINY: dict[str, Any] = {
@@ -164,3 +165,19 @@ def test_a_member_that_is_stopped_takes_no_further_part_and_is_no_evidence(
     assert again.payload["dropped_members"] == {}
     assert again.met
     assert events(result.folder).count("retried") == 1
+
+
+def test_the_page_and_the_tracker_read_a_study_as_it_stands(finished: Path) -> None:
+    send(finished, Request(ask="extend", settings=["milestones=[0.9, 0.99]", "population.replicas=3"]))
+    study, _, search = replayed(read_ledger(finished), finished)
+    with Ledger(finished) as ledger:
+        search.append = ledger.append
+        control.Inbox(finished, study).catch_up(search)
+    reader = LedgerReader()
+    for entry in read_ledger(finished):
+        reader.read(entry)
+    assert reader.begun["terms"]["milestones"] == [0.9]
+    assert reader.header["terms"]["milestones"] == [0.9, 0.99] == reader.header["study"]["milestones"]
+    assert reader.header["population"]["replicas"] == 3
+    assert reader.finished is None
+    assert api.status(finished)["milestone"] == 0.99
