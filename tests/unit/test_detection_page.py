@@ -1,6 +1,7 @@
 """The detection table: who calibrates is never judged, rows survive their file, and the page says what the rows say."""
 
 import json
+from copy import deepcopy
 
 import pytest
 import torch
@@ -31,6 +32,19 @@ def test_half_of_the_twins_calibrate_and_dear_audits_hear_the_first_of_both_halv
     assert len(tiny["harm"]) == 4
     assert pair(tiny["audits"]["memory"]) == Pair(Share(0, 4), Share(0, 3))
     assert (any_of(tiny, dear=True).finds.of, any_of(tiny, dear=False).finds.of) == (2, 4)
+
+
+def test_an_audit_that_is_asked_again_is_replaced_and_leaves_what_the_others_said(tiny, tmp_path):
+    kept = deepcopy(tiny)
+    kept["audits"]["memory"] = {"said": "before"}
+    memory = [one.model_copy(update={"n": 64}) for one in panel() if one.kind_name() == "memory"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(KINDS, "slack_trigger", {"planting_steps": 2})
+        again = row("slack_trigger", memory, TINY, 1000, tmp_path, kept)
+    audits, before = (
+        {name: {**said, "seconds": None} for name, said in one["audits"].items()} for one in (again, tiny)
+    )
+    assert (audits, again["harm"]) == (before, tiny["harm"])
 
 
 def test_rows_survive_their_file(tiny, tmp_path, monkeypatch):
