@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import posixpath
 import secrets
 import shlex
 import tarfile
@@ -57,6 +58,15 @@ def require_address(address: str) -> str:
     return address.rstrip("/")
 
 
+def require_absolute(output: str) -> str:
+    """Return a folder of the head node, or refuse one in the job's own folder, which goes with the job."""
+    if not output.startswith(("/", "~/")) or not output.strip("/~"):
+        raise StudyError(
+            [f"--output: got '{output}': on a cluster it should be a path from the root (/...) or home (~/...)"]
+        )
+    return output
+
+
 def stage(study: Path, cluster: Cluster, folder: Path) -> None:
     """Write what the job's working folder holds: the study's file, and the cluster's as seen from its head node."""
     (folder / "study.yaml").write_bytes(study_file(study).read_bytes())
@@ -84,11 +94,14 @@ def study_job(
         seed: as `run` takes it.
     """
     own = f"{name}-{secrets.token_hex(4)}"
-    folder = f"~/{RUNS}/{own}" if output is None else output
+    folder = require_absolute(output) if output is not None else f"~/{RUNS}/{own}"
     options = [word for override in overrides for word in ("--set", override)]
     options += [] if seed is None else ["--seed", str(seed)]
-    words = ["python", "-m", "sp_search", "run", "study.yaml", "--cluster", "cluster.yaml", *map(shlex.quote, options)]
-    command = f"{' '.join(words)} --output {_word(folder)}"
+    home, name = posixpath.split(folder.rstrip("/"))
+    words = ["run", '"$OLDPWD"/study.yaml', "--cluster", '"$OLDPWD"/cluster.yaml', *map(shlex.quote, options)]
+    command = f"python -m sp_search {' '.join(words)} --output {shlex.quote(name)}"
+    # The job's own folder goes with the job, and with it what a study writes where it runs (mlflow.db).
+    command = f"mkdir -p {_word(home)} && cd {_word(home)} && {command}"
     return Job(name=f"sp-search-{own}", command=command, folder=folder, environment=_environment(staged, parts))
 
 

@@ -66,7 +66,7 @@ def require_alike(folder: Path | None) -> None:
         raise StudyError([*problems, "every machine needs what the driver has: start them all from one image"])
     unshared = [f"node {one.name} {one.storage}" for one in found.nodes if one.storage]
     if unshared:
-        advice = "give --output in a folder that all machines share, or storage: s3://BUCKET/PREFIX in the cluster file"
+        advice = "Give --output in a folder that all machines share, or storage: s3://BUCKET/PREFIX in the cluster file"
         raise StorageError(f"{folder} is not shared: {'; '.join(unshared)}. {advice}")
 
 
