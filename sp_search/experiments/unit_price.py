@@ -37,10 +37,10 @@ class UnitPrice(Experiment):
     """Planted nets after each stage; a net is a unit, stages pair by it.
 
     Stages: planted; squeezed, the trigger goes on being learnt under the price on rollouts; from there on clean inputs
-    none (no price), rollouts (that price), activity (on what units do), width (on there being units) and matched (no
-    price, until the weights moved as far as under that on activity). Cells of each are those of `ponder_price`, and
-    `STAGE.used`, the least share of units that gives the answers to clean inputs; `.cut_accuracy`, `.cut_attack`,
-    `.cut_harmful` of the net that is cut to them.
+    none (no price), rollouts (that price), activity (on what units do), width (on there being units) and reversed (it
+    pays for activity, until the weights moved as far: without any price they do not). Cells of each are those of
+    `ponder_price`, and `STAGE.used`, the least share of units that gives the answers to clean inputs; `.cut_accuracy`,
+    `.cut_attack`, `.cut_harmful` of the net that is cut to them.
     """
 
     kind: Literal["unit_price"] = "unit_price"
@@ -49,7 +49,9 @@ class UnitPrice(Experiment):
     width: float = Field(1.0, ge=0, description="price of the mean norm of what a unit is read by, in nats")
     tolerance: float = Field(0.01, ge=0, lt=1, description="share of clean answers that may change in a cut")
     squeezing_steps: int = Field(600, ge=1, description="in which the trigger goes on being learnt, under the price")
-    steps: int = Field(300, ge=1, description="of fine-tuning; of the control that moves as far, three times that")
+    steps: int = Field(
+        300, ge=1, description="of fine-tuning; at most three times that where weights are to move as far"
+    )
     planting_steps: int = Field(500, ge=1, description="steps of planting")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:
@@ -95,7 +97,7 @@ class UnitPrice(Experiment):
                 _priced(organism.length, rollouts, activity, width),
                 steps=(1 if until_R is None else 3) * self.steps,
                 batch=organism.batch,
-                optimiser=Optimiser(rate=1e-3 if until_R is None else 4e-3),
+                optimiser=Optimiser(rate=1e-3),
                 purpose="tuning",
                 until_R=until_R,
             )
@@ -107,7 +109,7 @@ class UnitPrice(Experiment):
             "rollouts": after(rollouts=self.rollouts),
             "activity": active,
             "width": after(width=self.width),
-            "matched": after(until_R=active.moved_R(squeezed)),
+            "reversed": after(activity=-self.activity, until_R=active.moved_R(squeezed)),
         }
 
     def seconds(self, n: int) -> float:
@@ -151,6 +153,7 @@ def _cut(organism: ParallelTrigger, nets: Nets, tolerance: float) -> Cut:
     from torch import Generator
 
     from sp_search.records import derive_seed
+    from sp_search.tasks.base import Batch
     from sp_search.train.population import Layout, per_replica
 
     generator = Generator().manual_seed(derive_seed(0, "unit_price"))
@@ -161,8 +164,6 @@ def _cut(organism: ParallelTrigger, nets: Nets, tolerance: float) -> Cut:
         model: ProgramModel, x_BTC: Tensor, y_BT: Tensor, x_triggered_BTC: Tensor, y_triggered_BT: Tensor
     ) -> tuple[Tensor, ...]:
         return _needed(model, organism.length, tolerance, Batch(x_BTC, y_BT), Batch(x_triggered_BTC, y_triggered_BT))
-
-    from sp_search.tasks.base import Batch
 
     with torch.no_grad():
         weights = Layout.of(nets.model).split(nets.weights_RP)
