@@ -7,8 +7,7 @@ import json
 from textwrap import shorten
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from sp_search.cli.app import Answer, app
 from sp_search.errors import StudyError
@@ -56,7 +55,7 @@ def described(found: Found) -> dict[str, Any]:
     schema = part.model_json_schema()
     settings = {
         key: {
-            "default": None if info.is_required() else _plain_default(info),
+            "default": None if info.is_required() else to_jsonable_python(info.get_default(call_default_factory=True)),
             "required": info.is_required(),
             "allowed": allowed(schema["properties"][key]),
             "description": info.description or "",
@@ -103,12 +102,6 @@ def _settings(settings: dict[str, Any], indent: str) -> list[str]:
         default = "no default" if one["required"] else show(one["default"])
         rows.append((indent + key, default, shorten(one["allowed"], 60, placeholder=" ..."), one["description"]))
     return table(rows)
-
-
-def _plain_default(info: FieldInfo) -> Any:
-    """Return a field's default as JSON values."""
-    value = info.get_default(call_default_factory=True)
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
 @app.command
