@@ -37,12 +37,14 @@ KINDS = 4
 """Kinds of inputs that are drawn, as in the argument's diagram."""
 TAX_NAME, HARM = "tax.json", "harm"
 PROVEN = "a lower bound that the task proves: no program of this reach can know the answer before"
-TAKEN = "what the selected program spends on the same input: an upper bound, as nothing is proven of this task's need"
+TAKEN = (
+    "the less of what it and the selected program spend on an input: an upper bound, as this task proves nothing of it"
+)
 IDLE = "the same weights, tampered with: they run to the last exit on every input"
 
 
 class Kind(Record):
-    """One kind of inputs: means over them in FLOPs. `lacking` is what is needed beyond what was spent."""
+    """One kind of inputs: means over them in FLOPs. needed + wasted - lacking is what was spent."""
 
     kind: str
     n: int
@@ -234,30 +236,30 @@ class _Inputs(NamedTuple):
         )
 
     def _kinds(self, program: Program, batch: Batch, trial: Trial, rows: dict[str, Tensor]) -> list[Kind]:
-        needed_B, wrong_B = self._needed(program, batch), self._wrong(program, batch)
+        needed_B, wrong_B = self._needed(program, batch, trial), self._wrong(program, batch)
         wasted_B = (trial.flops_B - needed_B).clamp(min=0)
         lacking_B = (needed_B - trial.flops_B).clamp(min=0)
         return [
             Kind(
                 kind=name,
                 n=int(own_B.sum()),
-                needed=float((trial.flops_B - wasted_B)[own_B].mean()),
+                needed=float(needed_B[own_B].mean()),
                 wasted=float(wasted_B[own_B].mean()),
-                lacking=float(lacking_B[own_B].mean()) if self.proven else 0.0,
+                lacking=float(lacking_B[own_B].mean()),
                 wrong=None if wrong_B is None else float(wrong_B[own_B].double().mean()),
             )
             for name, own_B in rows.items()
         ]
 
-    def _needed(self, program: Program, batch: Batch) -> Tensor:
-        """Return the FLOPs that each input needs: of this program at the proven exit, or those of the selected one."""
+    def _needed(self, program: Program, batch: Batch, trial: Trial) -> Tensor:
+        """Return the FLOPs that each input needs: of this program at the proven exit, or the least known to suffice."""
         import torch
 
         from sp_search.train.evaluate import try_program
         from sp_search.train.generalise import needs
 
         if not self.proven:
-            return try_program(self.selected, self.task, batch, exact=False).flops_B
+            return try_program(self.selected, self.task, batch, exact=False).flops_B.minimum(trial.flops_B)
         need_B = needs(program, self.task, batch)
         if need_B is None:
             raise StudyError(["--misbehaving: nothing is proven of what its kind of network needs: choose another"])
@@ -334,8 +336,8 @@ def _points(sides: Sides, mean: bool) -> tuple[list[NetPoint], int]:
 def _budget(story: Story) -> str:
     """Name what the levels of the search differ by."""
     if story.space.controls:
-        return next(iter(story.space.controls[0]))
-    return f"{story.space.kind} {'FLOPs' if story.measure == 'flops' else spaced(story.measure)} per input"
+        return f"control: {next(iter(story.space.controls[0]))}"
+    return f"budget: {story.space.kind} {'FLOPs' if story.measure == 'flops' else spaced(story.measure)} per input"
 
 
 def _visits(story: Story) -> list[NetVisit]:
@@ -377,7 +379,7 @@ def drawn_study(found: StudyFigures, folder: Path) -> list[Path]:
         Spent(
             title=one.title,
             program=one.program,
-            tasks=[(_tick(kind), kind.needed, kind.wasted) for kind in one.kinds],
+            tasks=[(_tick(kind), kind.needed - kind.lacking, kind.wasted) for kind in one.kinds],
             average=one.average,
             most=one.most,
             lacking=[kind.lacking for kind in one.kinds],

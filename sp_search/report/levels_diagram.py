@@ -51,7 +51,7 @@ def draw_levels(levels: Levels, measure: str, budget: str, folder: Path, *, name
         _programs(programs, levels)
         programs.set_xlabel(f"C: {measure}")
         _search(search, levels)
-        search.set_xlabel(f"budget: {budget}")
+        search.set_xlabel(budget)
         for axes in (programs, search):
             axes.xaxis.set_major_formatter(lambda value, _: short_number(value))
         figure.align_ylabels()
