@@ -227,14 +227,16 @@ class Cluster(RuleBasedStateMachine):
         self.members = [*self.members, added]
         passes = self.passes()
         self.feed(MemberAdded(added=added, by="ada"))
-        assert self.passes() == passes and (self.going_on() or not any(budgets) or self.search.state.found)
+        assert self.passes() == passes
+        assert (self.going_on() or not any(budgets) or self.search.state.found)
 
     @precondition(lambda self: not self.calm and self.search.state.dropped)
     @rule()
     def try_again(self) -> None:
         passes, again = self.passes(), sorted(self.search.state.dropped)
         self.feed(Retried(members=again, by="ada"))
-        assert self.passes() == passes and not self.search.state.dropped
+        assert self.passes() == passes
+        assert not self.search.state.dropped
 
     @precondition(lambda self: not self.calm and len(self.milestones) < 4)
     @rule(milestone=st.booleans(), more=st.integers(0, 2))
