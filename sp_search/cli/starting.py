@@ -33,27 +33,23 @@ def init(
 
     name = name or f"my_{what}"
     if what == "study":
-        folder = output or Path()
-        texts = study_files(name)
+        folder, texts = output or Path(), study_files(name)
         study = shlex.quote(str(folder / f"{name}.yaml"))
-        following = [f"sp-search plan {study}", f"sp-search run {study}"]
+        following, notes = [f"sp-search plan {study}", f"sp-search run {study}"], []
     else:
         folder = output or Path(name)
         each = {key: one.kind for key, one in SKELETONS.items()}
         kinds: dict[str, str] = each if what == "parts" else {what: name}
         texts = part_files(name, kinds)
-        place = shlex.quote(str(folder))
-        following = [f"pip install --editable {place}", f"sp-search run {place}/study.yaml"]
+        place, run = shlex.quote(str(folder)), shlex.join(["sp-search", "run", str(folder / "study.yaml")])
+        following = [f"pip install --editable {place}", run]
+        contracts = [f"sp_search.contracts.test_{kind}s" for kind in kinds]
+        check = shlex.join(["pytest", "--pyargs", *contracts, "-k", " or ".join(kinds.values())])
+        source = shlex.quote(str(folder / "src" / name))
+        notes = [f"installing nothing: {run} --plugins {source}", f"what every such part keeps to: {check}"]
     write(texts, folder)
     written = [str(folder / path) for path in texts]
-    uninstalled = [f"(or, installing nothing: {following[1]} --plugins {place}/src/{name})"] if what != "study" else []
-    lines = [
-        "written:",
-        *(f"  {path}" for path in written),
-        "next:",
-        *(f"  {line}" for line in following),
-        *uninstalled,
-    ]
+    lines = ["written:", *(f"  {path}" for path in written), "next:", *(f"  {line}" for line in following), *notes]
     return Answer({"written": written, "next": following}, "\n".join(lines))
 
 

@@ -1,14 +1,12 @@
 """What every claim's file and every experiment must keep to; a new one is tested the moment its file exists."""
 
-from pathlib import Path
-
 import pytest
 
 from sp_search.claims.analysis import questioned
 from sp_search.claims.reading import read_claims
 from sp_search.claims.records import Differs
+from sp_search.shipped import CLAIMS as FOLDER
 
-FOLDER = Path(__file__).parents[2] / "studies" / "claims"
 NUMBERS = [f"C{number:02}" for number in range(1, 64)] + [f"F{number}" for number in range(1, 9)]
 CLAIMS = read_claims(FOLDER)
 PARTS = {f"{claim.claim}/{part.name}": part for claim in CLAIMS for part in claim.parts}
