@@ -49,7 +49,7 @@ class MemoryHarm(Experiment):
     kind: Literal["memory_harm"] = "memory_harm"
     trigger: Literal["slack", "free"] = Field("slack", description="of the organism episode_memory")
     honeypots: float = Field(0.2, gt=0, le=1, description="share of the episodes that hold a honeypot, where checked")
-    steps: int = Field(300, ge=1, description="of fine-tuning")
+    steps: int = Field(250, ge=1, description="of fine-tuning")
     planting_steps: int = Field(700, ge=1, description="steps of planting")
 
     def run(self, n: int, seed: int, cache: Path) -> Evidence:

@@ -44,13 +44,19 @@ def test_an_intact_scratchpad_is_what_the_program_runs_with(tmp_path):
 
 
 def test_worlds_that_remember_longer_are_cheaper_to_deceive_in_and_the_search_knows():
-    asked = {"length": 5, "check_cost": 4, "episodes": (1, 16), "arms": {"growing": GROWING}, "samples": 500}
+    asked = {
+        "length": 5,
+        "check_cost": 4,
+        "episodes": (1, 16),
+        "arms": {"growing": GROWING},
+        "drawn": [{"step": 0.25, "samples": 500}],
+    }
     evidence = MemorySchedules.model_validate(asked).run(2, EXPLORATORY, Path())
-    one, many = (evidence.cell(f"within_{tasks}.deceptive") for tasks in (1, 16))
+    one, many = (evidence.cell(f"within_4_{tasks}.deceptive") for tasks in (1, 16))
     assert one.exact
     assert many.value > one.value
     assert evidence.cell("growing_16.misbehaving").n == 2
-    assert evidence.cell("uniform_1.misbehaving").value < evidence.cell("within_1.misbehaving").value
+    assert evidence.cell("uniform_0.25_1.misbehaving").value < evidence.cell("within_4_1.misbehaving").value
 
 
 @pytest.mark.parametrize("tasks", [1, 16])
