@@ -28,7 +28,7 @@ def own(workplace, monkeypatch):
     located.cache_clear()
     yield workplace
     for name in set(sys.modules) - before:
-        if name.partition(".")[0] in ("mine", "sp_search_examples", "my_task"):
+        if name.partition(".")[0] in ("mine", "vote"):
             del sys.modules[name]
     located.cache_clear()
 
@@ -66,6 +66,19 @@ def test_the_entry_points_of_a_package_name_its_parts_and_no_other(what):
     source = texts[f"src/{module.replace('.', '/')}.py"]
     assert name in [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     assert not [text for text in texts.values() if "skeleton" in text or SKELETONS[what].class_name in text]
+
+
+def test_the_walk_through_of_the_readme_says_what_init_says(own, capsys):
+    section = (ROOT / "README.md").read_text().partition("## A part of your own")[2]
+    commands = [
+        line.partition("  ")[0].strip() for line in section.partition("```sh")[2].partition("```")[0].splitlines()
+    ]
+    begin, install, show, run, check = filter(None, commands)
+    assert main(begin.split()[1:]) == ExitCode.MET
+    said = capsys.readouterr().out
+    assert all(one in said for one in (install, run, check))
+    assert main([*show.split()[1:], "--plugins", "vote/src/vote"]) == ExitCode.MET
+    assert "length of the input" in capsys.readouterr().out
 
 
 def test_the_examples_are_what_init_writes():
