@@ -149,7 +149,8 @@ FAKES = {
     "srun": 'echo "srun $*" >> "$LOG"; exec sleep 60',
     "ray": 'test "$1" = status',
     "sp-search": 'echo "sp-search $* mode=$RAY_AUTH_MODE token=$(stat -c %a "$RAY_AUTH_TOKEN_PATH")" >> "$LOG"\n'
-    'cp "$4" "$LOG.cluster"\ntrap "exit 143" TERM\nif [ "$1" = run ]; then exit 3; fi\nsleep 60 & wait',
+    "trap 'kill $!; exit 143' TERM\nsleep 60 &\n"
+    'cp "$4" "$LOG.cluster"\nif [ "$1" = run ]; then kill $!; exit 3; fi\nwait',
 }
 
 
@@ -170,9 +171,14 @@ def slurm(tmp_path):
 
     def begin():
         script = [CLUSTERS / "slurm.sh", "study.yaml", str(tmp_path / "study")]
-        return subprocess.Popen(["bash", *script], env={**variables, **own}, stderr=subprocess.PIPE, text=True)
+        with (tmp_path / "errors").open("w") as file:
+            return subprocess.Popen(["bash", *script], env={**variables, **own}, stderr=file)
 
     return begin
+
+
+def errors(tmp_path):
+    return (tmp_path / "errors").read_text()
 
 
 def said(tmp_path, program):
@@ -182,8 +188,7 @@ def said(tmp_path, program):
 
 def test_slurm_starts_ray_everywhere_runs_the_study_and_leaves_nothing(slurm, tmp_path):
     process = slurm()
-    _, errors = process.communicate(timeout=50)
-    assert (process.returncode, errors) == (3, ""), "the exit code is the study's"
+    assert (process.wait(timeout=50), errors(tmp_path)) == (3, ""), "the exit code is the study's"
     head, workers = sorted(said(tmp_path, "srun"), key=lambda line: "--head" not in line)
     assert "--nodelist=one ray start --head --block --node-ip-address=192.0.2.1 --port=24711" in head
     assert "--nodes=2 --ntasks=2 --exclude=one ray start --block --address=192.0.2.1:24711" in workers
@@ -201,6 +206,5 @@ def test_slurm_goes_on_with_a_begun_study_and_hands_it_the_signal(slurm, tmp_pat
     while process.poll() is None and not (tmp_path / "log.cluster").exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=50)
-    assert (process.returncode, errors) == (143, "")
+    assert (process.wait(timeout=50), errors(tmp_path)) == (143, "")
     assert said(tmp_path, "sp-search")[0].startswith(f"sp-search resume {tmp_path / 'study'} --cluster")
