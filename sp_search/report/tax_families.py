@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MARKERS = ("o", "s", "^", "D", "v")
 SIZE_IN = (9.0, 4.0)
+NAME_HEIGHT = 0.035
+"""Of a pool's name, in units of chance."""
 
 
 def draw_families(prediction: dict[str, Any], pools: list[dict[str, Any]], path: Path) -> Path:
@@ -62,7 +64,17 @@ def _draw_pools(axes: Axes, rows: list[dict[str, Any]], divided: bool) -> None:
             heights = [chance / row["share"] if divided else chance for chance in row["curve"]]
             style: Any = {"color": OKABE_ITO[index % 7], "marker": MARKERS[index % 5], "ms": 3.5, "lw": 1}
             axes.plot(row["x"], heights, label=label, **style)
-            end = (row["x"][-1], heights[-1])
-            if not divided:
-                axes.annotate(row["name"], end, (5, -3), textcoords="offset points", fontsize=6.5, color=GREY)
             label = None
+    if not divided:
+        _name_ends(axes, rows)
+
+
+def _name_ends(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    """Write each pool's name beside its end, moved up where it would stand on the one below."""
+    lowest = 0.0
+    for row in sorted(rows, key=lambda row: row["curve"][-1]):
+        height = max(row["curve"][-1], lowest)
+        axes.annotate(
+            row["name"], (row["x"][-1], height), (5, -3), textcoords="offset points", fontsize=6.5, color=GREY
+        )
+        lowest = height + NAME_HEIGHT
