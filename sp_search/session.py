@@ -48,7 +48,7 @@ def copied(folder: Path) -> Iterator[None]:
         if isinstance(store, BucketStore):
             target = f"{store.location.rpartition('/')[0]}/study"
             try:
-                count = upload(folder, Bucket(target), leave_out=("checkpoints", "tune"))
+                count = upload(folder, Bucket(target), leave_out=("checkpoints", "tune", "control", "driver.lock"))
                 sys.stderr.write(f"copied {count} files to {target}: sp-search fetch {target} DIR\n")
             except OSError as error:
                 sys.stderr.write(f"{folder} could not be copied to {target}: {error}\n")
