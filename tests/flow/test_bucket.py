@@ -103,7 +103,7 @@ def test_a_bucket_holds_the_files_that_a_folder_holds_and_falls_back_from_a_dama
     assert there.newest(3, 2, [0, 1]) is None
 
 
-def test_a_bucket_that_is_gone_is_the_storages_fault_and_nobody_elses():
+def test_a_bucket_that_is_gone_is_the_storages_fault_and_nobody_elses(address):
     store = store_at("s3://no-such-bucket/x")
     for reach in (lambda: store.save(stored(1)), lambda: Fence(store, assignment()).claim()):
         with pytest.raises(StorageError, match=r"cannot (read|write) s3://no-such-bucket/x.*then resume"):
