@@ -17,6 +17,7 @@ from sp_search.arms import Arms, load_asked
 from sp_search.changes import CHANGES, changed_content
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME
+from sp_search.own_parts import versions_of_parts
 from sp_search.settings_file import dotted
 from sp_search.store import CheckpointStore, store_at
 from sp_search.study import Study
@@ -123,6 +124,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that an answer depends on."""
+    """Return the versions that an answer depends on, those of parts that are not ours among them."""
     packages = {name: importlib.metadata.version(name) for name in ("torch", "ray", "numpy", "scipy", "pydantic")}
-    return {"sp_search": __version__, "python": platform.python_version(), **packages}
+    return {"sp_search": __version__, "python": platform.python_version(), **packages, **versions_of_parts()}

@@ -7,12 +7,14 @@ names one: whoever runs a study with parts of its own names them each time. Ray'
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import os
 import pkgutil
 import sys
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -26,6 +28,7 @@ class OwnPackage(NamedTuple):
     """A package of the user's, and its modules."""
 
     name: str
+    folder: Path
     modules: list[ModuleType]
 
 
@@ -59,6 +62,19 @@ def runtime_environment() -> dict[str, Any]:
     return {"py_modules": folders, "env_vars": {VARIABLE: os.pathsep.join(names)}} if folders else {}
 
 
+def versions_of_parts() -> dict[str, str]:
+    """Return what an answer depends on beside us: installed packages with parts, and hashes of the named ones."""
+    groups = [group for group in metadata.entry_points().groups if group.startswith("sp_search.")]
+    dists = [point.dist for group in groups for point in metadata.entry_points(group=group)]
+    installed = {dist.name: dist.version for dist in dists if dist is not None}
+    return installed | {package.name: _digest(package.folder) for package in own_packages()}
+
+
+def _digest(folder: Path) -> str:
+    sources = b"".join(file.read_bytes() for file in sorted(folder.rglob("*.py")))
+    return f"sources {hashlib.sha256(sources).hexdigest()[:16]}"
+
+
 def _named() -> list[str]:
     return [entry for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry]
 
@@ -81,7 +97,8 @@ def _imported(package: Path | str) -> OwnPackage:
         root = _from_folder(package) if isinstance(package, Path) else importlib.import_module(package)
         entries = sorted(pkgutil.iter_modules(root.__path__), key=lambda item: item.name)
         names = [entry.name for entry in entries if not entry.ispkg and not entry.name.startswith("_")]
-        return OwnPackage(root.__name__, [importlib.import_module(f"{root.__name__}.{name}") for name in names])
+        folder = Path(next(iter(root.__path__)))
+        return OwnPackage(root.__name__, folder, [importlib.import_module(f"{root.__name__}.{name}") for name in names])
     except StudyError:
         raise
     except Exception as error:  # the user's own code may raise anything

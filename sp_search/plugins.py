@@ -129,9 +129,11 @@ def _loaded(point: EntryPoint, source: str, family: str, base: type[Plugin]) -> 
 
 
 def _own(base: type[Plugin]) -> Iterator[_Claim]:
-    for package, modules in own_packages():
-        for module in modules:
-            yield from (_Claim(part, f"{VARIABLE}: {package}", module.__name__) for part in _parts_of(module, base))
+    for package in own_packages():
+        for module in package.modules:
+            yield from (
+                _Claim(part, f"{VARIABLE}: {package.name}", module.__name__) for part in _parts_of(module, base)
+            )
 
 
 def _parts_of(module: ModuleType, base: type[Plugin]) -> list[type[Plugin]]:

@@ -31,6 +31,7 @@ def cpu_seconds_of_children():
         ["simulate", "studies/quickstart.yaml", "--oracle", "steep", "--workers", "1,4", "--seeds", "3"],
         ["list"],
         ["schema"],
+        ["studies"],
         ["status", "studies"],
         ["report", "studies"],
     ],

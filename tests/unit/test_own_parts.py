@@ -9,6 +9,7 @@ import pytest
 
 from sp_search.cli import ExitCode, main
 from sp_search.errors import StudyError
+from sp_search.folder import versions
 from sp_search.own_parts import VARIABLE, runtime_environment
 from sp_search.plugins import discover, located, use
 
@@ -72,6 +73,15 @@ def test_a_worker_finds_by_name_what_ray_has_shipped(project, monkeypatch):
     located.cache_clear()
     assert "idle" in discover("priors")
     assert runtime_environment() == {}, "a worker passes on what it was given"
+
+
+def test_an_answer_is_written_down_with_a_hash_of_the_parts_that_it_depends_on(project):
+    assert "own" not in versions()
+    use(project)
+    before = versions()["own"]
+    assert before.startswith("sources ")
+    (project / "idle.py").write_text(PART.replace("0.5", "0.6"))
+    assert versions()["own"] != before
 
 
 def test_a_command_takes_folders_wherever_the_option_stands(project, capsys):
