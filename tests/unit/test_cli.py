@@ -346,4 +346,5 @@ def test_the_options_of_every_command_are_frozen():
     assert commands == {
         "run", "resume", "plan", "simulate", "validate", "status", "report", "export", "ui", "list", "schema",
         "audit", "claims", "figures", "game", "tax", "init", "studies",
+        "stop", "pause", "add", "extend", "retry", "logs", "doctor", "submit", "fetch", "pack",
     }  # fmt: skip
