@@ -36,7 +36,7 @@ from sp_search.cli import (  # noqa: F401  # importing a module registers its co
 )
 from sp_search.cli.app import Answer, ExitCode, app
 from sp_search.errors import Interrupted, StorageError, StudyError
-from sp_search.plugins import use
+from sp_search.plugins import UnknownPluginError, use
 
 __all__ = ["Answer", "ExitCode", "app", "main"]
 
@@ -77,6 +77,8 @@ def _failure(error: Exception) -> tuple[int, list[str]]:
             return ExitCode.USAGE, error.problems
         case Interrupted():
             line = error.command or f"sp-search resume {shlex.quote(str(error.folder))}"
+        case UnknownPluginError():
+            return ExitCode.USAGE, [str(error)]
             return 128 + error.signal_number, [f"interrupted by signal {error.signal_number}; to go on: {line}"]
         case StorageError():
             return ExitCode.STORAGE, [str(error)]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from sp_search import api
 from sp_search.cli import ExitCode, main
 from sp_search.errors import StudyError
 from sp_search.folder import versions
 from sp_search.own_parts import VARIABLE, runtime_environment
-from sp_search.plugins import discover, located, use
+from sp_search.plugins import discover, find, located, use
 
 PART = '''
 from typing import Literal
@@ -95,6 +96,15 @@ def test_a_study_that_names_a_part_of_ones_own_says_how_it_is_found(project, cap
     assert main(["validate", "s.yaml"]) == ExitCode.USAGE
     assert "--plugins DIR" in capsys.readouterr().err
     assert main(["--plugins", "own", "validate", "s.yaml"]) == ExitCode.MET
+
+
+def test_a_command_that_needs_a_part_which_is_not_there_is_refused_not_broken(project, monkeypatch, capsys):
+    def report(folder):
+        find("priors", "idle")
+
+    monkeypatch.setattr(api, "report", report)
+    assert main(["report", "somewhere"]) == ExitCode.USAGE
+    assert "--plugins DIR" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
