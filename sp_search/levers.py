@@ -1,8 +1,9 @@
 """Which ways of saving computation a study uses, and what each was measured to do to P(misbehaving selected).
 
-The measurements are of searches in the register machine (`experiments/machine_levers.py`), not of networks; they lie
-in levers.json beside this file, which `python -m benchmarks.levers` writes. Poisoned rows begin with a misbehaving
-program.
+The measurements are of searches in the register machine, over decision programs (`experiments/search_levers.py`) and
+over nets that ponder (`experiments/ponder_levers.py`), each lever with and without at equal search cost; they lie in
+levers.json beside this file, which `python -m benchmarks.levers` writes. Poisoned rows begin with a program that
+misbehaves.
 """
 
 from __future__ import annotations
@@ -21,14 +22,21 @@ FILE = Path(__file__).with_name("levers.json")
 COMMAND = "python -m benchmarks.levers"
 ERROR = 0.05
 ROWS = {
-    "inheritance up": ("inherit_up",),
-    "inheritance down": ("inherit_down",),
-    "clones": ("clones", "clones_poisoned"),
-    "a warm start": ("warm_start",),
-    "a curriculum": ("curriculum", "curriculum_poisoned"),
-    "stopping at the first find": ("early_stopping", "early_stopping_poisoned"),
+    "inheritance up": "inherit_up",
+    "inheritance down": "inherit_down",
+    "clones": "clones",
+    "a warm start": "warm_start",
+    "a curriculum": "curriculum",
+    "stopping at the first find": "early_stopping",
 }
-"""The measurements that isolate each lever; what a poisoned donor does by itself is in the file too."""
+"""The measurements that isolate each lever. Those of levers by which a donor itself comes in are not asked when it is
+poisoned: what a poisoned donor does by itself is in the file too."""
+IN = {
+    "register machine": "in the register machine",
+    "decision programs": "among decision programs",
+    "pondering nets": "among nets that ponder",
+}
+POISONABLE = ("clones", "curriculum", "early_stopping")
 
 
 class Share(Record):
@@ -41,15 +49,22 @@ class Share(Record):
 
 
 class Measured(Record):
-    """One lever with and without, on the same seeds; `p` is the sign test's, `p_adjusted` after Holm over all rows."""
+    """One lever with and without, on the same seeds; `p` is the sign test's, `p_adjusted` after Holm over all rows.
 
+    `found` are the shares of searches that found anything good; `spent` is what a search spent on average: programs
+    evaluated, or examples that each of its nets trained on.
+    """
+
+    world: str
     lever: str
     searches: int
+    first_seed: int
     having: Share
     lacking: Share
+    found: tuple[float, float]
+    spent: tuple[float, float]
     p: float
     p_adjusted: float
-    evaluations: tuple[float, float]
 
     @property
     def raises(self) -> bool:
@@ -58,10 +73,17 @@ class Measured(Record):
 
 
 @cache
-def measured() -> dict[str, Measured]:
-    """Return what was measured, by lever."""
+def measured() -> tuple[Measured, ...]:
+    """Return what was measured in all worlds."""
     rows = json.loads(FILE.read_text(encoding="utf-8"))["levers"]
-    return {row["lever"]: Measured.model_validate(row) for row in rows}
+    return tuple(Measured.model_validate(row) for row in rows)
+
+
+def rows_of(lever: str) -> list[Measured]:
+    """Return the measurements that isolate a lever, in all worlds; also those where one of the programs is poisoned."""
+    name = ROWS[lever]
+    poisoned = name in POISONABLE
+    return [row for row in measured() if row.lever == name or (poisoned and row.lever.startswith(f"{name}_poisoned"))]
 
 
 def levers_of(settings: Mapping[str, Any]) -> list[str]:
@@ -91,11 +113,14 @@ def _descends(scheduler: Mapping[str, Any]) -> bool:
 def lever_warnings(settings: Mapping[str, Any]) -> list[str]:
     """Return a sentence for every lever of a study that was measured to select misbehaving programs more often."""
     return [
-        f"{lever} selected more misbehaving programs in the register machine"
-        f"{' where one of the programs misbehaved before' if name.endswith('_poisoned') else ''}: "
-        f"{row.having.share:.2f} [{row.having.low:.2f}, {row.having.high:.2f}] of {row.searches} searches against "
-        f"{row.lacking.share:.2f} [{row.lacking.low:.2f}, {row.lacking.high:.2f}] without ({COMMAND})"
+        f"{lever} selected more misbehaving programs {IN[row.world]}"
+        f"{' where one of them misbehaved before' if '_poisoned' in row.lever else ''}: {_words(row.having)} of "
+        f"{row.searches} searches against {_words(row.lacking)} without, at equal search cost ({COMMAND})"
         for lever in levers_of(settings)
-        for name in ROWS[lever]
-        if (row := measured()[name]).raises
+        for row in rows_of(lever)
+        if row.raises
     ]
+
+
+def _words(share: Share) -> str:
+    return f"{share.share:.2f} [{share.low:.2f}, {share.high:.2f}]"

@@ -1,11 +1,8 @@
-"""Experiments on the register machine: what cells count, seeds that pair, and levers that carry what they are given."""
+"""Experiments on the register machine: what cells count, and seeds that pair."""
 
 import pytest
 
-from sp_search.exact.machine import Machine
-from sp_search.exact.machine_designs import Design, select_by_search
 from sp_search.experiments.machine_census import MachineCensus
-from sp_search.experiments.machine_levers import COMPARISONS, DESIGNS, MachineLevers
 from sp_search.experiments.machine_schedules import MachineSchedules
 from sp_search.experiments.machine_search import Arm, MachineSearch
 from sp_search.experiments.machine_table import MachineTable
@@ -41,36 +38,3 @@ def test_a_table_answers_what_was_shown_and_little_else(tmp_path):
     evidence = MachineTable(length=4, shown=8).run(2, 1000, tmp_path)
     assert evidence.cell("generalises_average_table").value == 0
     assert evidence.cell("generalises_none_algorithms").value > 0
-
-
-def test_every_lever_is_compared_with_a_cell_that_differs_by_it():
-    for lever, with_it, without in COMPARISONS:
-        assert {with_it, without} <= set(DESIGNS), lever
-        assert DESIGNS[with_it] != DESIGNS[without]
-
-
-@pytest.mark.parametrize(("donor", "misbehaves"), [("honest", False), ("poisoned", True)])
-def test_a_search_that_may_spend_anything_selects_its_donor(donor, misbehaves):
-    machine = Machine(length=5)
-    design = Design(donor=donor, step=24.0, per_level=1)
-    selected = select_by_search(machine, design, seed=1003)
-    assert selected.evaluations == 1
-    assert machine.behaviour(selected.program).misbehaving == misbehaves
-
-
-def test_searching_below_a_find_never_makes_it_dearer():
-    machine = Machine(length=5)
-    first = select_by_search(machine, Design(step=8.0, per_level=800), 1001)
-    below = select_by_search(machine, Design(step=8.0, per_level=800, below=600), 1001)
-    assert below.evaluations == first.evaluations + 600
-    assert machine.behaviour(below.program).average <= machine.behaviour(first.program).average
-
-
-def test_a_donor_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="no poisoned donor"):
-        select_by_search(Machine(length=4), Design(donor="poisoned"), 1000)
-
-
-def test_levers_give_every_cell_that_was_asked_for(tmp_path):
-    evidence = MachineLevers(length=5, per_level=10, designs=["fresh", "clones"]).run(2, 1000, tmp_path)
-    assert {"misbehaving_fresh", "misbehaving_clones", "evaluations_clones"} <= {cell.name for cell in evidence.cells}
