@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sp_search.cli.app import Answer, ExitCode, app
+from sp_search.errors import StorageError
 from sp_search.terminal import table
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ def doctor(*, address: str | None = None, storage: Path | None = None) -> Answer
         address: of a running Ray cluster (HOST:PORT, or auto); this machine alone if not given.
         storage: the folder where studies are to lie; every machine has to see it and to write there.
     """
+    try:
+        if storage is not None:
+            storage.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"--storage {storage}: {error}: name a folder that can be made and written") from error
     found = _here(storage) if address is None else _there(address, storage)
     marks = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
     rows = [

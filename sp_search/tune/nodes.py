@@ -57,7 +57,10 @@ def require_alike(folder: Path | None) -> None:
     own = ray.get_runtime_context().get_node_id()
     if all(node["NodeID"] == own for node in _alive()):
         return
-    found = survey(folder, engine=False)
+    try:
+        found = survey(folder, engine=False)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written: {error}. Make room or mend it, then resume") from error
     problems = [f"node {one.machine}: {one.said}" for one in found.silent]
     problems += [
         f"node {one.name}: {'; '.join(wrong)}" for one in found.nodes if (wrong := differences(found.here, one))

@@ -1,7 +1,10 @@
 """What the doctor says of a machine: pure readings of what the machine said of itself."""
 
+import json
+
 import pytest
 
+from sp_search.cli import main
 from sp_search.health import (
     GIB,
     Machine,
@@ -134,3 +137,20 @@ def test_a_folder_that_is_not_shared_is_told_from_one_that_cannot_be_written(tmp
     assert answer_mark(tmp_path, "a mark", "an answer").startswith("does not see what the driver wrote")
     with marked(tmp_path) as mark:
         assert answer_mark(tmp_path, mark, "no/folder").startswith("cannot write")
+
+
+def test_the_doctor_looks_at_this_machine_and_its_exit_code_is_its_worst_finding(tmp_path, capsys):
+    code = main(["doctor", "--storage", str(tmp_path / "studies"), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    verdicts = {one["check"]: one["verdict"] for one in found}
+    assert {"requirements", "torch", "disk", "shared memory", "open files", "storage", "auth"} == set(verdicts)
+    assert verdicts["storage"] == verdicts["torch"] == "ok"
+    failed = {one["check"] for one in found if one["verdict"] == "fail"}
+    assert code == (0 if not failed else 5 if failed <= {"storage", "disk"} else 2)
+    assert list((tmp_path / "studies").iterdir()) == []
+
+
+def test_a_storage_that_cannot_be_is_exit_code_5(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["doctor", "--storage", str(tmp_path / "file" / "studies")]) == 5
+    assert str(tmp_path / "file") in capsys.readouterr().err
