@@ -139,6 +139,7 @@ def test_a_folder_that_is_not_shared_is_told_from_one_that_cannot_be_written(tmp
         assert answer_mark(tmp_path, mark, "no/folder").startswith("cannot write")
 
 
+@pytest.mark.timeout(300)  # it imports torch, which a busy machine takes its time for
 def test_the_doctor_looks_at_this_machine_and_its_exit_code_is_its_worst_finding(tmp_path, capsys):
     code = main(["doctor", "--storage", str(tmp_path / "studies"), "--json"])
     found = json.loads(capsys.readouterr().out)
