@@ -25,7 +25,7 @@ def words(job, tmp_path):
     (tmp_path / "bin" / "python").write_text("#!/bin/sh\npwd\nprintf '%s\\n' \"$@\"\n")
     (tmp_path / "bin" / "python").chmod(0o755)
     (tmp_path / "job").mkdir(exist_ok=True)
-    environment = {"HOME": str(tmp_path / "home"), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    environment = {"HOME": str(tmp_path / "own"), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
     done = subprocess.run(
         ["sh", "-c", job.command], env=environment, cwd=tmp_path / "job", capture_output=True, text=True, check=True
     )
@@ -40,7 +40,7 @@ def test_a_job_runs_the_study_with_its_overrides_into_a_folder_of_its_own(tmp_pa
         *("-m", "sp_search", "run", f"{tmp_path}/job/study.yaml", "--cluster", f"{tmp_path}/job/cluster.yaml"),
         *("--set", "train.steps=3", "--set", "population.members=[{width: 8}]", "--seed", "4", "--output", own),
     ]
-    assert (where, job.folder) == (f"{tmp_path}/home/sp_search_runs", f"~/sp_search_runs/{own}")
+    assert (where, job.folder) == (f"{tmp_path}/own/sp_search_runs", f"~/sp_search_runs/{own}")
     assert job.name != study_job("tiny", tmp_path, {}).name
 
 
