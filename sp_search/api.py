@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +19,12 @@ from sp_search.folder import (
     manifest,
     new_folder,
     recorded_arms,
+    recorded_study,
     write_json,
 )
 from sp_search.ledger import LEDGER_NAME, read_ledger, was_begun
 from sp_search.plan import Plan, plan_study
+from sp_search.records import derive_seed
 from sp_search.running import RESULT_NAME, Driver, Result, absolute_store, begin, go_on, replayed
 from sp_search.search import found_cap
 from sp_search.session import interruptible
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from sp_search.program import Program
 
 __all__ = ["Comparison", "Driver", "Result", "export", "load", "open", "plan", "report", "resume", "run", "status"]
+
+EXPORT_EXAMPLES = 1_024
+"""Fresh inputs on which an export has to answer as the program does."""
 
 
 @dataclass(frozen=True)
@@ -186,23 +190,46 @@ def report(folder: str | Path) -> Path:
     return write_report(Path(folder))
 
 
-def export(folder: str | Path, format: str = "safetensors", output: str | Path | None = None) -> Path:
-    """Copy the selected program to `output` in the trusted form: safetensors, config, card and loader.
+def export(
+    folder: str | Path,
+    format: str = "safetensors",
+    output: str | Path | None = None,
+    *,
+    exit: int | None = None,
+    masked: bool = False,
+) -> Path:
+    """Write the selected program to `output` with card, costs and example, checked on fresh inputs; return the folder.
+
+    Args:
+        folder: a study's folder; weights and JSON are read, and no code of it is run or copied.
+        format: `safetensors` (the program itself, which stops early), `pt2` or `onnx` (a graph, which cannot).
+        output: a folder that does not exist; DIR/export if not given.
+        exit: pt2 and onnx: the exit that answers every input; by default the largest that the program uses.
+        masked: pt2 and onnx: compute all exits, and answer at the one where the program halts.
 
     Raises:
-        StudyError: an unknown format.
+        StudyError: an unknown format or form, or one that does not answer as the program does.
         StorageError: the study has no program (yet), or `output` exists.
     """
-    if format != "safetensors":
-        raise StudyError([f"--format: got '{format}'. Known: safetensors."])
+    from sp_search.export.folder import Form, write_export
+    from sp_search.tasks.base import Shape
+    from sp_search.train.evaluate import draw_batch
+    from sp_search.train.export import load_program, read_config
+
+    form = Form(format, exit, masked)
+    form.check()
     _refuse_arms(Path(folder))
     source = Path(folder) / "program"
     if not (source / "config.json").exists():
         raise StorageError(f"{folder} holds no program: the study has not met a milestone (yet)")
+    task, facts = recorded_study(read_ledger(Path(folder)), Path(folder)).task, read_config(source).get("facts", {})
+    program, result = load_program(source), _read_json(Path(folder) / RESULT_NAME)
+    if Shape(**program.model.origin["shape"]) != task.shape():
+        raise StorageError(f"{source} was built for another task than the study's {task.kind_name()}")
+    seed = derive_seed(result["seed"], "export")
+    batch, _ = draw_batch(task, task.distributions()[0], "sealed", EXPORT_EXAMPLES, seed, 0)
     target = Path(output) if output is not None else Path(folder) / "export"
-    if target.exists():
-        raise StorageError(f"{target} exists: choose another --output")
-    shutil.copytree(source, target)
+    write_export(target, program, batch.x_BTC, form, facts, result.get("search_flops", {}))
     return target
 
 

@@ -11,15 +11,18 @@ import inspect
 import json
 import sys
 from dataclasses import asdict
+from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as bytes_from_tensors
 from torch import Generator
 
 from sp_search import assembly, halting, pricing
+from sp_search.errors import StorageError
 from sp_search.plugins import find
 from sp_search.pricing import HaltingRule
 from sp_search.program import Program, ProgramModel
@@ -52,8 +55,38 @@ def export_program(folder: Path, program: Program, facts: dict[str, Any]) -> Non
 
 
 def load_program(folder: Path) -> Program:
-    """Return the program of an exported folder, built from its configuration by the model part of this installation."""
-    config = json.loads((folder / "config.json").read_text())
+    """Return the program of an exported folder, built from its configuration by the model part of this installation.
+
+    Raises:
+        StorageError: configuration or weights are missing or damaged, or name a part that is not installed.
+    """
+    try:
+        return _built(folder, read_config(folder))
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise StorageError(
+            f"{folder} holds no program that this installation can build ({type(error).__name__}: {said}). "
+            "A part of another package has to be installed first"
+        ) from error
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return `config.json` of a program.
+
+    Raises:
+        StorageError: it is missing or no JSON object.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise StorageError(f"{path} cannot be read: it is a {type(config).__name__}, and should be an object")
+    return config
+
+
+def _built(folder: Path, config: dict[str, Any]) -> Program:
     spec: ModelSpec = find("models", config["model"]["kind"])(**config["model"])  # type: ignore[assignment]
     shape, exits = Shape(**config["shape"]), int(config["exits"])
     built = int(config["network"]["arguments"].get("exits", exits))
@@ -80,9 +113,18 @@ def _without(source: str, *beginnings: str) -> str:
     return "".join(line for line in source.splitlines(keepends=True) if not line.startswith(beginnings))
 
 
+def facts_table(program: Program, facts: dict[str, Any]) -> str:
+    """Return the rows of a card; the facts may be a stranger's, so nothing in them is markup."""
+    rows = _flat({**program.model.origin["model"], **facts})
+    return "\n".join(f"| {_inert(name)} | {_inert(value)} |" for name, value in rows)
+
+
+def _inert(value: object) -> str:
+    return escape(" ".join(str(value).split()), quote=False).replace("|", "\\|").replace("`", "'")
+
+
 def _card(program: Program, facts: dict[str, Any]) -> str:
     shape = Shape(**program.model.origin["shape"])
-    rows = "\n".join(f"| {name} | {value} |" for name, value in _flat({**program.model.origin["model"], **facts}))
     flops_N = program.flops_N(shape.positions)
     return f"""# A program found by sp_search
 
@@ -100,7 +142,7 @@ answer = program(x)
 
 | fact | value |
 |---|---|
-{rows}
+{facts_table(program, facts)}
 """
 
 

@@ -103,7 +103,7 @@ class CotTransformerNetwork(ProgramModel):
     def start(self, x_BTC: Tensor) -> State:
         """Return the state after the input, before any token."""
         hidden_BTD = self.embed(x_BTC) + sinusoids(x_BTC.shape[1], self.width, x_BTC.device)
-        tokens_BNS = x_BTC.new_zeros((len(x_BTC), 0, self.symbols))
+        tokens_BNS = x_BTC.new_zeros((x_BTC.shape[0], 0, self.symbols))
         return *self._decoded(hidden_BTD, ((),) * len(self.blocks)), tokens_BNS, x_BTC
 
     def step(self, state: State, exit_index: int) -> State:

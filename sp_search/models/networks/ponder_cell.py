@@ -53,7 +53,7 @@ class PonderCellNetwork(ProgramModel):
 
     def start(self, x_BTC: Tensor) -> State:
         """Return the parts of the memory that `feedback` names, hidden_BD and bits_BS, and then the flattened input."""
-        batch = len(x_BTC)
+        batch = x_BTC.shape[0]
         hidden = (x_BTC.new_zeros((batch, self.width)),) if self.keeps else ()
         blank = () if self.write is None else (x_BTC.new_zeros((batch, self.scratch_bits)),)
         return *hidden, *blank, x_BTC.flatten(1)

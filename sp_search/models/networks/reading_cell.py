@@ -49,14 +49,14 @@ class ReadingCellNetwork(ProgramModel):
 
     def start(self, x_BTC: Tensor) -> State:
         """Return hidden_BD and what there is to read: the positions that are left, or the whole input as one."""
-        hidden_BD = x_BTC.new_zeros((len(x_BTC), self.width)) if self.episode == 1 else self._left_behind(x_BTC)
+        hidden_BD = x_BTC.new_zeros((x_BTC.shape[0], self.width)) if self.episode == 1 else self._left_behind(x_BTC)
         return hidden_BD, x_BTC if self.serial else x_BTC.flatten(1)[:, None]
 
     def step(self, state: State, exit_index: int) -> State:
         """Return the state one rollout later, and what is left to read."""
         hidden_BD, left_BTC = state
         nothing = left_BTC.shape[1] == 0
-        read_BC = left_BTC.new_zeros((len(left_BTC), left_BTC.shape[2])) if nothing else left_BTC[:, 0]
+        read_BC = left_BTC.new_zeros((left_BTC.shape[0], left_BTC.shape[2])) if nothing else left_BTC[:, 0]
         cut = 2 * self.width
         input_BG, own_BG = self.gates_of_input(read_BC), self.gates_of_state(hidden_BD)
         reset_BD, keep_BD = torch.sigmoid(input_BG[:, :cut] + own_BG[:, :cut]).chunk(2, dim=-1)
@@ -71,13 +71,13 @@ class ReadingCellNetwork(ProgramModel):
 
         A row begins as the one before it in its episode halted, which is run here to know how; the first one blank.
         """
-        missing = -len(x_BTC) % self.episode
+        missing = -x_BTC.shape[0] % self.episode
         padded_BTC = torch.cat([x_BTC, x_BTC.new_zeros((missing, *x_BTC.shape[1:]))])
         earlier = padded_BTC.unflatten(0, (-1, self.episode)).unbind(1)[:-1]  # type: ignore[no-untyped-call]
-        begun = [x_BTC.new_zeros((len(padded_BTC) // self.episode, self.width))]
+        begun = [x_BTC.new_zeros((padded_BTC.shape[0] // self.episode, self.width))]
         for own_BTC in earlier:
             begun.append(self._halted(begun[-1], own_BTC))
-        return torch.stack(begun, 1).flatten(0, 1)[: len(x_BTC)]
+        return torch.stack(begun, 1).flatten(0, 1)[: x_BTC.shape[0]]
 
     def _halted(self, hidden_BD: Tensor, x_BTC: Tensor) -> Tensor:
         """Return the hidden_BD at the exit where the probability of having halted reaches .5, or at the last.
@@ -85,7 +85,7 @@ class ReadingCellNetwork(ProgramModel):
         Its gradient is that of the mean state under the probabilities of halting.
         """
         state: State = (hidden_BD, x_BTC if self.serial else x_BTC.flatten(1)[:, None])
-        running_B1 = x_BTC.new_ones((len(x_BTC), 1))
+        running_B1 = x_BTC.new_ones((x_BTC.shape[0], 1))
         halted_BD = mean_BD = torch.zeros_like(hidden_BD)
         for index in range(1, self.exits + 1):
             state = self.step(state, index)

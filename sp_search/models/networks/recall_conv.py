@@ -111,7 +111,7 @@ class RecallConvNetwork(ProgramModel):
         """Return what the cell's convolutions make of the positions, with relu between them."""
         if self.dimensions == 2:
             side = math.isqrt(x_BTD.shape[1])
-            maps_BDYX = x_BTD.reshape(len(x_BTD), side, side, x_BTD.shape[-1]).movedim(-1, 1)
+            maps_BDYX = x_BTD.reshape(x_BTD.shape[0], side, side, x_BTD.shape[-1]).movedim(-1, 1)
             for layer in self.cell[:-1]:
                 maps_BDYX = torch.relu(grid_convolution(maps_BDYX, layer, self.kernel))
             maps_BDYX = grid_convolution(maps_BDYX, self.cell[-1], self.kernel)
