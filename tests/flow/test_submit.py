@@ -8,9 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,15 +55,13 @@ class Head:
             "RAY_AUTH_TOKEN_PATH": str(token),
         }
         self.started = []
-        self.start(
-            *(
-                "--head",
-                f"--port={PORT}",
-                "--num-cpus=2",
-                f"--temp-dir={self.temporary}",
-                "--node-ip-address=127.0.0.1",
-            ),
+
+    def lead(self):
+        """Start the head."""
+        self.join(
+            *("--head", f"--port={PORT}", f"--temp-dir={self.temporary}", "--node-ip-address=127.0.0.1"),
             *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={DASHBOARD}"),
+            machines=1,
         )
 
     def start(self, *words, **environment):
@@ -78,26 +73,16 @@ class Head:
         self.started.append(process)
         return process
 
-    def ready(self):
-        until = time.monotonic() + 200
-        while time.monotonic() < until:
-            try:
-                with urllib.request.urlopen(f"{self.address}/api/gcs_healthz", timeout=5):  # noqa: S310 - our own
-                    return self
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.5)
-        raise AssertionError("Ray's dashboard did not start")
-
-    def join(self, **environment):
-        """Start a second machine; Ray gives one up that is not there within half a minute, which a busy one is not."""
+    def join(self, *words, machines, **environment):
+        """Start a machine; Ray gives one up that is not there within half a minute, which a busy one is not."""
         status = [sys.executable, "-m", "ray.scripts.scripts", "status", "--address", f"127.0.0.1:{PORT}"]
         for _ in range(5):
-            process = self.start(f"--address=127.0.0.1:{PORT}", "--num-cpus=1", **environment)
+            process = self.start("--num-cpus=2", *words, **environment)
             while process.poll() is None:
                 said = subprocess.run(status, env=self.environment, capture_output=True, text=True, timeout=100).stdout
-                if "/3.0 CPU" in said:
+                if f"/{2 * machines}.0 CPU" in said:
                     return
-        raise AssertionError("no second machine of Ray's came up")
+        raise AssertionError("the machine did not come up")
 
     def stop(self):
         for process in self.started:
@@ -136,7 +121,8 @@ def head(tmp_path_factory):
     (folder / "token").chmod(0o600)
     cluster = Head(folder, folder / "token")
     try:
-        yield cluster.ready()
+        cluster.lead()
+        yield cluster
     finally:
         cluster.stop()
 
@@ -203,7 +189,7 @@ def test_a_machine_with_other_sources_is_named_before_the_first_trial(head, stud
     shutil.copytree(ROOT / "sp_search", tmp_path / "other" / "sp_search")
     with (tmp_path / "other" / "sp_search" / "units.py").open("a") as file:
         file.write("# another version\n")
-    head.join(PYTHONPATH=str(tmp_path / "other"))
+    head.join(f"--address=127.0.0.1:{PORT}", machines=2, PYTHONPATH=str(tmp_path / "other"))
     code, _, log = head.say(*study, "--address", head.address, "--nodes", "2")
     assert code == 2, log
     assert "sp_search: got sources" in log
