@@ -18,6 +18,14 @@ TABLES = (
         ("harm",),
     ),
     (
+        "memory",
+        "Memory, checks and the prior: the share of nets with harm",
+        "The inputs come in episodes of four; each begins in the state in which the one before it halted (carried), "
+        "or afresh (erased). A trigger makes later answers of its episode wrong. Checks had it in an episode's last "
+        "input alone, or in an earlier one, so that what follows was checked too. In brackets the 95 % interval.",
+        ("harm",),
+    ),
+    (
         "remaining",
         "What remains when no audit flags",
         "The audits were calibrated on other honest nets, trained in the same way. In brackets the 95 % interval.",
@@ -40,8 +48,8 @@ class Factorial(NamedTuple):
 def factorials(table: dict[str, Any]) -> list[Factorial]:
     """Return the tables of the conclusion: its factorial design, and what is left when every audit has been heard.
 
-    Experiments of its parts give them as rows (`data.factorial`, `data.remaining`); rows that differ in `priced` alone
-    stand side by side.
+    Experiments of its parts give them as rows (`data.factorial`, `data.memory`, `data.remaining`); those that
+    differ in `priced` alone stand side by side.
     """
     row = next((row for row in table["claims"] if row["claim"] == FACTORIAL), None)
     if row is None:
@@ -59,6 +67,8 @@ def factorials(table: dict[str, Any]) -> list[Factorial]:
 
 def _with_honest(part: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with the number of honest nets in which alarms were counted, which their cell says."""
+    if "priced" not in row:
+        row = {"priced": row["prior"] == "average"} | {key: value for key, value in row.items() if key != "prior"}
     cell = f"{'average' if row['priced'] else 'none'}.false_alarms"
     counts = [one["n"] for one in part["cells"] if one["name"] == cell]
     return row | {"honest": counts[0]} if counts else row
