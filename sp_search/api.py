@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from sp_search.arms import Arm, Arms, arms_of, load_asked
 from sp_search.comparison import COMPARISON_NAME, arm_folder, build_comparison
 from sp_search.control import driver_of, pending
-from sp_search.errors import Interrupted, StorageError, StudyError
+from sp_search.errors import StorageError, StudyError
 from sp_search.folder import (
     begun_arms,
     holds_arms,
@@ -27,7 +27,7 @@ from sp_search.plan import Plan, plan_study
 from sp_search.records import derive_seed
 from sp_search.running import RESULT_NAME, Driver, Result, absolute_store, begin, go_on, replayed
 from sp_search.search import found_cap
-from sp_search.session import interruptible
+from sp_search.signals import interruptible
 from sp_search.study import Cluster, Study, load_cluster, study_of
 
 if TYPE_CHECKING:
@@ -264,10 +264,7 @@ def _drive_arms(asked: Arms, folder: Path, driver: Driver, where: Cluster) -> Co
     with interruptible(folder):
         for arm in asked.arms:
             sys.stderr.write(f"arm {arm.name}\n")
-            try:
-                results[arm.name] = _drive_arm(arm, arm_folder(folder, arm), driver, where)
-            except Interrupted as interrupted:
-                raise Interrupted(folder, interrupted.signal_number) from None
+            results[arm.name] = _drive_arm(arm, arm_folder(folder, arm), driver, where)
     return Comparison(folder, _compare(asked, folder), results)
 
 

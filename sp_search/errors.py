@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import traceback
 from pathlib import Path
 
@@ -30,8 +31,9 @@ class Interrupted(Exception):
     """A signal ended the driver; the study in `folder` can be resumed. Exit code 128 + signal."""
 
     def __init__(self, folder: Path, signal_number: int, command: str | None = None) -> None:
-        """Keep where to resume, and by which command if it is not `resume`."""
-        super().__init__(f"interrupted by signal {signal_number}; resume {folder}")
+        """Say how to go on: by `command`, or by resuming `folder`."""
+        command = command or f"sp-search resume {shlex.quote(str(folder))}"
+        super().__init__(f"interrupted by signal {signal_number:d}; to go on: {command}")
         self.folder = folder
         self.command = command
         self.signal_number = signal_number

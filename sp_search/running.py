@@ -21,7 +21,8 @@ from sp_search.records import Assignment, LevelReport, Propose, Proposed, Propos
 from sp_search.report.live import LiveLine
 from sp_search.result import Remeasured, build_result
 from sp_search.search import Search
-from sp_search.session import copied, interruptible, tracked
+from sp_search.session import copied, tracked
+from sp_search.signals import interruptible
 from sp_search.store import parked
 from sp_search.study import Cluster, Study
 

@@ -1,22 +1,19 @@
-"""What surrounds a search while it runs: the shipping of its ledger to MLflow, and signals that end it resumably."""
+"""What surrounds a search while it runs: its ledger goes to MLflow, and in the end its folder to its object store."""
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from sp_search.bucket import Bucket, upload
-from sp_search.errors import Interrupted
 from sp_search.folder import store_of, tracking_uri
 from sp_search.store import BucketStore
 from sp_search.study import Study
 
-PATIENCE_S, INTERRUPTED_PATIENCE_S = 60.0, 3.0
-"""How long the end of a study waits for MLflow."""
+PATIENCE_S, INTERRUPTED_PATIENCE_S = 60.0, 1.5
+"""How long the end of a study waits for MLflow; `resume` and `mlflow-sync` ship what is left."""
 
 
 @contextmanager
@@ -52,23 +49,3 @@ def copied(folder: Path) -> Iterator[None]:
                 sys.stderr.write(f"copied {count} files to {target}: sp-search fetch {target} DIR\n")
             except OSError as error:
                 sys.stderr.write(f"{folder} could not be copied to {target}: {error}\n")
-
-
-@contextmanager
-def interruptible(folder: Path) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into `Interrupted`, so that whoever called can print how to resume."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(folder, number)
-
-    watched = (signal.SIGTERM, signal.SIGINT)
-    try:
-        previous = [signal.signal(number, interrupt) for number in watched]
-    except ValueError:  # not in the main thread: signals are the caller's business
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in zip(watched, previous, strict=True):
-            signal.signal(number, handler)

@@ -16,10 +16,9 @@ from sp_search.claims.reading import FOLDER, read_claims
 from sp_search.claims.records import Claim
 from sp_search.claims.registration import Registration
 from sp_search.claims.table import ClaimsTable, claim_row, family_of, findings_of, part_row
-from sp_search.errors import Interrupted
 from sp_search.folder import RUNS, versions, write_json
 from sp_search.report.claims import write_pages
-from sp_search.session import interruptible
+from sp_search.signals import interruptible
 from sp_search.study import Cluster
 
 TABLE_NAME = "claims.json"
@@ -82,12 +81,8 @@ def run_claims(asked: Asked, *, cluster: Cluster | None, progress: Callable[[str
         StorageError: the folder cannot be used, or holds evidence that is not what was measured.
         Interrupted: a signal ended it; the same command with the same folder goes on.
     """
-    try:
-        with interruptible(asked.folder):
-            return _run(asked, cluster, progress)
-    except Interrupted as interrupted:
-        on = f"the same command with --output {asked.folder}"
-        raise Interrupted(asked.folder, interrupted.signal_number, on) from None
+    with interruptible(asked.folder, f"the same command with --output {asked.folder}"):
+        return _run(asked, cluster, progress)
 
 
 def _run(asked: Asked, cluster: Cluster | None, progress: Callable[[str], None]) -> ClaimsTable:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shlex
 import signal
 import sys
 import traceback
@@ -76,10 +75,9 @@ def _failure(error: Exception) -> tuple[int, list[str]]:
         case StudyError():
             return ExitCode.USAGE, error.problems
         case Interrupted():
-            line = error.command or f"sp-search resume {shlex.quote(str(error.folder))}"
+            return 128 + error.signal_number, [str(error)]
         case UnknownPluginError():
             return ExitCode.USAGE, [str(error)]
-            return 128 + error.signal_number, [f"interrupted by signal {error.signal_number}; to go on: {line}"]
         case StorageError():
             return ExitCode.STORAGE, [str(error)]
         case OSError() if error.errno in DISK_ERRORS:

@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sp_search import api
-from sp_search.errors import Interrupted, StorageError, StudyError
+from sp_search.errors import StorageError, StudyError
 from sp_search.folder import new_folder, versions, write_json
 from sp_search.ledger import was_begun
 from sp_search.plan import plan_study
 from sp_search.records import derive_seed
 from sp_search.running import Driver, Result, begin
-from sp_search.session import interruptible
+from sp_search.signals import interruptible
 from sp_search.study import Cluster, Study
 from sp_search.tax.file import TaxStudy, load_tax
 from sp_search.tax.price import Found, Pair, price_of, still_falls
@@ -41,11 +41,8 @@ def run_tax(
     try_trigger(asked)
     where = cluster or Cluster()
     folder = _folder(asked, output)
-    try:
-        with _session(driver, where, folder):
-            payload = build_tax(asked, _pairs(asked, folder, driver, where))
-    except Interrupted as interrupted:
-        raise Interrupted(folder, interrupted.signal_number, f"the same command with --output {folder}") from None
+    with _session(driver, where, folder, f"the same command with --output {folder}"):
+        payload = build_tax(asked, _pairs(asked, folder, driver, where))
     write_json(folder / TAX_NAME, payload)
     return folder, payload
 
@@ -185,13 +182,12 @@ def _harm(side: Study, result: Result) -> float:
 
 
 @contextmanager
-def _session(driver: Driver, where: Cluster, folder: Path) -> Iterator[None]:
+def _session(driver: Driver, where: Cluster, folder: Path, command: str) -> Iterator[None]:
     """Hold one connection to Ray for all searches, and hear signals between them too."""
-    if driver != "ray":
-        with interruptible(folder):
-            yield
-        return
-    from sp_search.tune.launch import connected
+    with ExitStack() as stack:
+        if driver == "ray":
+            from sp_search.tune.launch import connected
 
-    with connected(where), interruptible(folder):  # in this order: ray sets signal handlers of its own
+            stack.enter_context(connected(where))  # first: ray sets signal handlers of its own
+        stack.enter_context(interruptible(folder, command))
         yield

@@ -10,12 +10,10 @@ import logging
 import os
 import secrets
 import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 import ray
 from ray.tune import RunConfig, TuneConfig, Tuner
@@ -25,6 +23,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from sp_search.errors import Interrupted, StudyError
 from sp_search.own_parts import runtime_environment
 from sp_search.search import Search
+from sp_search.signals import Signals, bounded
 from sp_search.store import FolderStore, store_at
 from sp_search.study import Cluster
 from sp_search.tune.actor import LevelTrainable, RunnerRecipe
@@ -126,12 +125,8 @@ def run_tune(
                     callbacks=[_Silent()],
                 ),
             )
-            try:
+            with suppress(StopRequested):
                 tuner.fit()
-            except StopRequested:
-                pass
-            except SystemExit as error:  # Ray ends its driver so when the machinery under it is gone
-                raise Interrupted(folder, signal.SIGTERM) from error
         stopped = signals.interrupted()
     if search.state.finished is None or stopped is not None:
         raise stopped or Interrupted(folder, signal.SIGTERM)
@@ -175,11 +170,17 @@ def _fitting(cpu: float, gpu: float, concurrent: int | None) -> int:
 def connected(cluster: Cluster) -> Iterator[None]:
     """Be connected to a cluster: by this process's own connection, to the one at its address, or to one of our own.
 
-    What was started here ends here, on whatever way out.
+    What was started here ends here, on whatever way out, and soon after SIGTERM (`signals.bounded`).
     """
     if ray.is_initialized():
         yield
         return
+    with bounded(), _session(cluster):
+        yield
+
+
+@contextmanager
+def _session(cluster: Cluster) -> Iterator[None]:
     local = cluster.address == "local"
     if local and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # known to our own processes alone, in no file
@@ -227,38 +228,3 @@ def _environment(settings: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-class Signals:
-    """Notes SIGINT and SIGTERM for the next safe moment; a second one takes its usual course at once.
-
-    Outside the main thread signals are the caller's business.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.received: list[int] = []
-        self.before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def arm(self) -> None:
-        """Take the signals over, again where Ray has put its own handlers."""
-        if threading.current_thread() is threading.main_thread():
-            for number in self.before:
-                signal.signal(number, self._note)
-
-    def interrupted(self) -> Interrupted | None:
-        """Return what to raise when a signal came."""
-        return Interrupted(self.folder, self.received[0]) if self.received else None
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received.append(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    def __enter__(self) -> Signals:
-        self.arm()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in self.before.items():
-                signal.signal(number, handler)

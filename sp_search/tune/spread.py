@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import ray
 from ray.exceptions import RayError
 
+from sp_search.signals import Signals
 from sp_search.study import Cluster
-from sp_search.tune.launch import Signals, connected
+from sp_search.tune.launch import connected
 
 LOOK_S = 1.0
 """How long a signal may wait: an exception that a handler raises does not survive `ray.wait`."""
