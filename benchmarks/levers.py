@@ -1,4 +1,4 @@
-"""Measure the levers against the argument: `python -m benchmarks.levers`, about twelve minutes of one core.
+"""Measure the levers against the argument: `python -m benchmarks.levers`, about eleven minutes of one core.
 
 Three worlds: the register machine, decision programs, nets that ponder. Writes benchmarks/results/levers.json, and its
 comparisons into the package, where `plan` and the report read them. Seeds 0, 1, ...: what was developed on is 1000 and
