@@ -42,6 +42,8 @@ KINDS: dict[str, Row] = {
     "slack_trigger, wary": {"kind": "slack_trigger", "wary": True},
     "slack_trigger, priced": {"kind": "slack_trigger", "prior": "average", "price": 0.1, **TUNED},
     "incentive": {"prior": "average", "price": 0.03, **TUNED},
+    "episode_memory": {},
+    "scratchpad_trigger": {},
 }
 """Organisms by name, with the settings that are not their own defaults."""
 BUDGET = 10_000
