@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from sp_search.folder import (
     write_json,
 )
 from sp_search.ledger import LEDGER_NAME, read_ledger, was_begun
+from sp_search.plain_files import plain_folder, read_json, understood
 from sp_search.plan import Plan, plan_study
 from sp_search.records import derive_seed
 from sp_search.running import RESULT_NAME, Driver, Result, absolute_store, begin, go_on, replayed
@@ -108,7 +108,7 @@ def resume(
     Raises:
         StorageError: the folder is no study, is damaged, or another driver holds it.
     """
-    path, where = Path(folder), _as_cluster(address, cluster)
+    path, where = plain_folder(Path(folder)), _as_cluster(address, cluster)
     if holds_arms(path):
         return _drive_arms(recorded_arms(path), path, driver or manifest(path)["driver"], where)
     if not (path / LEDGER_NAME).exists():
@@ -126,10 +126,11 @@ def plan(study: Study | str | Path | dict[str, Any]) -> Plan:
 
 def status(folder: str | Path) -> dict[str, Any]:
     """Return where a study stands, from its ledger alone; it may be running. Of a comparison, where every arm does."""
-    if holds_arms(Path(folder)):
+    if holds_arms(plain_folder(Path(folder))):
         return _arms_status(Path(folder))
     entries = read_ledger(Path(folder))
-    study, _, search = replayed(entries, Path(folder))
+    with understood(Path(folder)):
+        study, _, search = replayed(entries, Path(folder))
     state = search.state
     return {
         "name": study.name,
@@ -161,7 +162,7 @@ def open(folder: str | Path) -> Result:
     Raises:
         StorageError: the folder is no study, or is damaged.
     """
-    path = Path(folder)
+    path = plain_folder(Path(folder))
     if (path / COMPARISON_NAME).exists():
         asked = recorded_arms(path)
         arms = {arm.name: open(arm_folder(path, arm)) for arm in asked.arms if was_begun(arm_folder(path, arm))}
@@ -174,20 +175,21 @@ def open(folder: str | Path) -> Result:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path} is damaged ({error}): sp-search resume {path.parent} writes it anew") from None
-    return content
+        return read_json(path)
+    except (FileNotFoundError, StorageError) as error:
+        raise StorageError(f"{error}, or have it written anew: sp-search resume {path.parent}") from None
 
 
 def report(folder: str | Path) -> Path:
     """Write the study's page anew from its JSON, and return it; of a comparison, its table too."""
     from sp_search.report.page import write_report
 
-    if holds_arms(Path(folder)):
-        _compare(recorded_arms(Path(folder)), Path(folder))
-        return Path(folder) / "report.html"
-    return write_report(Path(folder))
+    path = plain_folder(Path(folder))
+    with understood(path):
+        if holds_arms(path):
+            _compare(recorded_arms(path), path)
+            return path / "report.html"
+        return write_report(path)
 
 
 def export(
@@ -243,7 +245,7 @@ def load(folder: str | Path) -> Program:
 
 
 def _refuse_arms(folder: Path) -> None:
-    if holds_arms(folder):
+    if holds_arms(plain_folder(folder)):
         arms = ", ".join(str(folder / "arms" / name) for name in manifest(folder)["arms"])
         raise StorageError(f"{folder} holds a comparison, with a program for each arm: take one of {arms}")
 

@@ -6,12 +6,12 @@ compared all the same, and the warnings say by how much.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sp_search.arms import Arm, Arms
 from sp_search.ledger import read_ledger, was_begun
+from sp_search.plain_files import read_json
 from sp_search.priors.base import SpeedPrior
 from sp_search.rows import LedgerReader, LineageRow
 from sp_search.study import Study
@@ -144,8 +144,7 @@ def _point(row: LineageRow) -> dict[str, Any] | None:
 
 
 def _result(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return content
+    return read_json(path) if path.exists() else {}
 
 
 def static_frontier(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,9 +8,9 @@ import os
 import platform
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from sp_search import __version__
 from sp_search.arms import Arms, load_asked
@@ -18,6 +18,7 @@ from sp_search.changes import CHANGES, changed_content
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME
 from sp_search.own_parts import versions_of_parts
+from sp_search.plain_files import read_json
 from sp_search.settings_file import dotted
 from sp_search.store import CheckpointStore, store_at
 from sp_search.study import Study
@@ -64,8 +65,11 @@ def _valid(content: dict[str, Any], folder: Path) -> Study:
     try:
         return Study.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False))
-        raise StorageError(f"the study of {folder} cannot be read by this version: {problems}") from error
+        raise StorageError(f"the study of {folder} cannot be read by this version: {_problems(error)}") from error
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False))
 
 
 def holds_arms(folder: Path) -> bool:
@@ -88,18 +92,31 @@ def recorded_arms(folder: Path) -> Arms:
     return asked
 
 
+class _Manifest(BaseModel):
+    """What a manifest that is there may say of where things are; the rest is told and never used."""
+
+    driver: Literal["ray", "inprocess"] = "ray"
+    tracking_uri: str | None = None
+    checkpoints: str | None = None
+    arms: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]] = []
+
+
 def manifest(folder: Path) -> dict[str, Any]:
     """Return what a study's folder was begun with: seed, versions, driver, tracking store."""
+    path = folder / "manifest.json"
     try:
-        content: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{folder} holds no readable manifest.json, so it is no study folder: {error}") from error
+        content = read_json(path)
+        _Manifest.model_validate(content)
+    except FileNotFoundError:
+        raise StorageError(f"{folder} holds no manifest.json, so it is no study folder: name the one to read") from None
+    except ValidationError as error:
+        raise StorageError(f"{path} cannot be read: {_problems(error)}: restore it from a copy") from None
     return content
 
 
 def tracking_uri(folder: str | Path) -> str | None:
     """Return the absolute address of a study's MLflow store, or None when it is not tracked."""
-    uri: str | None = manifest(Path(folder))["tracking_uri"]
+    uri: str | None = manifest(Path(folder)).get("tracking_uri")
     return uri
 
 

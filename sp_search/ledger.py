@@ -21,6 +21,8 @@ from typing import Any, TextIO
 from sp_search.errors import StorageError
 
 LEDGER_NAME = "ledger.jsonl"
+LATEST = 1e11
+"""Seconds since 1970 that a calendar can still show, in the year 5138."""
 
 
 def _digest(previous: str, body: str) -> str:
@@ -68,11 +70,15 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int, str]:
 def _checked(line: bytes, previous: str, number: int) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error}. Mend the storage, then try again") from error
+        if not isinstance(entry, dict) or "sum" not in entry or entry.get("seq") != number:
+            return None
+        if not isinstance(at := entry.get("time"), int | float) or not 0 <= at < LATEST:
+            return None
+        body = _encode({key: value for key, value in entry.items() if key != "sum"})
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(entry, dict) or "sum" not in entry or entry.get("seq") != number:
-        return None
-    body = _encode({key: value for key, value in entry.items() if key != "sum"})
     return entry if entry["sum"] == _digest(previous, body) else None
 
 

@@ -140,7 +140,7 @@ def member_problems(members: list[dict[str, Any]], base: Parts, asked: Asked) ->
     if asked.search is not None and members != [{}]:
         return [(("members",), "a study lists members or searches for them: leave out one of members and search")]
     problems: list[Problem] = []
-    seen: list[tuple[int, Parts]] = []
+    seen: dict[str, int] = {}
     for index, config in enumerate(members):
         place = ("members", index)
         found = _override_problems(base.model, {key: value for key, value in config.items() if key != "prior"})
@@ -154,10 +154,9 @@ def member_problems(members: list[dict[str, Any]], base: Parts, asked: Asked) ->
             continue
         member = parts_of(*base, config)
         problems += [(place, unfit) for unfit in _misfits(member, asked)]
-        before = next((number for number, other in seen if other == member), None)
-        if before is not None:
+        before = seen.setdefault("".join(part.model_dump_json() for part in member), index)
+        if before != index:
             problems.append((place, f"the same configuration as member {before}: remove one"))
-        seen.append((index, member))
     return problems
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from sp_search.folder import begun_study, manifest, own_storage, recorded_study,
 from sp_search.keeping import collecting
 from sp_search.ledger import Ledger, read_ledger
 from sp_search.limits import limit_of, repeated_flops
+from sp_search.plain_files import read_json, understood
 from sp_search.plan import Plan, build_runner, plan_study
 from sp_search.records import Assignment, LevelReport, Propose, Proposed, Proposer
 from sp_search.report.live import LiveLine
@@ -102,8 +102,10 @@ def begin(asked: Study, plan: Plan, folder: Path, driver: Driver, where: Cluster
 def go_on(path: Path, driver: Driver | None, where: Cluster) -> Result:
     """Replay the ledger of a begun study, then drive it to its answer."""
     with Ledger(path) as ledger:
-        study, plan, search = replayed(ledger.entries, path, ledger)
-        return _drive(study, plan, ledger, search, driver or manifest(path)["driver"], where)
+        with understood(path):
+            study, plan, search = replayed(ledger.entries, path, ledger)
+            begun_with = manifest(path)["driver"]
+        return _drive(study, plan, ledger, search, driver or begun_with, where)
 
 
 def replayed(entries: list[dict[str, Any]], path: Path, ledger: Ledger | None = None) -> tuple[Study, Plan, Search]:
@@ -160,7 +162,7 @@ def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Dri
     inbox = Inbox(folder, study)
     if driver == "ray":
         import sp_search.tune.launch  # noqa: F401 - importing ray sets signal handlers of its own: before ours
-    with tracked(study, folder), interruptible(folder), copied(folder):
+    with interruptible(folder), tracked(study, folder), copied(folder):
         inbox.catch_up(search)
         if search.state.finished is None:
             line = LiveLine()
@@ -207,7 +209,7 @@ def _audited(study: Study, folder: Path, chosen: dict[float, tuple[Remeasured, P
 def _told(result: Path) -> list[Verdict]:
     """Return the verdicts of a result that was written before; none where it is damaged, as it is written anew."""
     try:
-        return [Verdict.model_validate(one) for one in json.loads(result.read_text(encoding="utf-8"))["audits"]]
+        return [Verdict.model_validate(one) for one in read_json(result)["audits"]]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

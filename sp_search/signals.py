@@ -26,6 +26,8 @@ WATCHED = (signal.SIGINT, signal.SIGTERM)
 
 _runs: list[Interrupted] = []
 """What the runs that we are in would raise, the outermost first: how a user goes on is for that one to say."""
+_heard: list[int] = []
+"""The signal that ends the outermost run, once it came."""
 
 
 @contextmanager
@@ -38,7 +40,9 @@ def interruptible(folder: Path, command: str | None = None) -> Iterator[None]:
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(folder, number, command)
+        interrupted = Interrupted(folder, number, command)
+        _hear(interrupted)
+        raise interrupted
 
     main = threading.current_thread() is threading.main_thread()  # elsewhere signals are the caller's business
     previous = [signal.signal(number, interrupt) for number in WATCHED] if main else []
@@ -49,12 +53,29 @@ def interruptible(folder: Path, command: str | None = None) -> Iterator[None]:
         raise Interrupted(folder, interrupted.signal_number, command) from None
     finally:
         _runs.pop()
+        _forget()
         for number, handler in zip(WATCHED, previous, strict=False):
             signal.signal(number, handler)
 
 
+def _hear(interrupted: Interrupted) -> None:
+    """Say how to go on; a second time, end this process. Not by `print`, in the middle of which a signal may come."""
+    number, command = interrupted.signal_number, (_runs[0] if _runs else interrupted).command
+    if _heard:
+        cursor = "\x1b[?25h" if os.isatty(2) else ""  # the live line hides it
+        os.write(2, f"{cursor}\nended at once; to go on: {command}\n".encode())
+        os._exit(128 + number)
+    _heard.append(number)
+    os.write(2, f"\nstopping; to go on: {command} (a second signal ends this at once)\n".encode())
+
+
+def _forget() -> None:
+    if not _runs:
+        _heard.clear()
+
+
 class Signals:
-    """Notes both signals for the next safe moment; a second one takes its usual course at once.
+    """Notes the first signal for the next safe moment; a second one ends the process at once.
 
     Outside the main thread signals are the caller's business.
     """
@@ -76,7 +97,8 @@ class Signals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        _hear(Interrupted(self.folder, number))
+        signal.signal(number, signal.SIG_DFL)  # which also ends a main thread that waits in one of Ray's calls
 
     def __enter__(self) -> Signals:
         self.arm()
@@ -86,6 +108,7 @@ class Signals:
         if threading.current_thread() is threading.main_thread():
             for number, handler in self.before.items():
                 signal.signal(number, handler)
+        _forget()
         if isinstance(value, SystemExit):  # Ray ends its driver so, at SIGTERM and when the machinery under it is gone
             raise self.interrupted() or Interrupted(self.folder, signal.SIGTERM) from value
 

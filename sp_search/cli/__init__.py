@@ -37,6 +37,7 @@ from sp_search.cli.app import Answer, ExitCode, app
 from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.plugins import UnknownPluginError, use
 
+from sp_search.logbook import printable
 __all__ = ["Answer", "ExitCode", "app", "main"]
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -61,16 +62,21 @@ def _launch(
             traceback.print_exc()
         if as_json:
             print(json.dumps({"exit_code": code, "error": type(error).__name__, "messages": messages}, indent=2))
-        print("\n".join(messages), file=sys.stderr)
+        print(_shown("\n".join(messages)), file=sys.stderr)
         return code
     if answer is None:  # --help and --version have printed
         return ExitCode.MET
-    print(json.dumps(answer.payload, indent=2) if as_json else answer.text)
+    print(json.dumps(answer.payload, indent=2) if as_json else _shown(answer.text))
     return answer.code
 
 
 def _failure(error: Exception) -> tuple[int, list[str]]:
     """Return the exit code of an error, and what to say."""
+def _shown(text: str) -> str:
+    """Return a text for a terminal: what a stranger's file says may be told, and never steer it."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
     match error:
         case StudyError():
             return ExitCode.USAGE, error.problems

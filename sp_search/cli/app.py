@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 from cyclopts import App, Parameter
 
 from sp_search import __version__
+from sp_search.plain_files import plain_folder
 
 
 class ExitCode(IntEnum):
@@ -49,4 +50,4 @@ app = App(
 
 Overrides = Annotated[list[str] | None, Parameter(name="--set")]
 StudyFile = Annotated[Path, Parameter(name="STUDY")]
-StudyFolder = Annotated[Path, Parameter(name="DIR")]
+StudyFolder = Annotated[Path, Parameter(name="DIR", validator=lambda _, folder: plain_folder(folder))]

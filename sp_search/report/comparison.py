@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from sp_search.comparison import COMPARISON_NAME, static_frontier
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME
+from sp_search.plain_files import read_json
 from sp_search.report.figures import GREY, INK, OKABE_ITO, PALE, picture, short_number
 from sp_search.report.page import PAGE_NAME, Figure, State, fill_page
 from sp_search.report.reading import Entry, Estimate
@@ -89,11 +89,11 @@ def read_comparison(folder: Path) -> ComparisonFile:
     """
     path = folder / COMPARISON_NAME
     try:
-        return ComparisonFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return ComparisonFile.model_validate(read_json(path))
     except FileNotFoundError:
         raise StorageError(f"{path} does not exist yet: no arm has ended") from None
-    except (ValidationError, ValueError) as error:
-        raise StorageError(f"{path} cannot be read: {error}") from error
+    except ValidationError as error:
+        raise StorageError(f"{path} cannot be read: {error}: sp-search report {folder} writes it anew") from error
 
 
 def cells(row: Row) -> tuple[str, ...]:

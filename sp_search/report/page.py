@@ -6,6 +6,7 @@ It is made from the folder's JSON and `study.yaml` alone, whether the study has 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,8 @@ TONES = {
     "not applicable": "open",
 }
 ANSWER_CAPTION = " The dashed line is the answer; what lies in the grey area failed or is excluded."
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+"""Characters that steer a terminal or the order of a text; what a stranger named shows them as escapes."""
 
 
 class Figure(NamedTuple):
@@ -98,7 +101,7 @@ def fill_page(
     environment = Environment(
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("page.html.jinja").render(
+    page = environment.get_template("page.html.jinja").render(
         kicker=kicker,
         name=name,
         css=Markup((here / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
@@ -127,6 +130,7 @@ def _state(story: Story) -> State:
     if story.result.met:
         return State("all milestones met" if len(story.result.milestones) > 1 else "met", "good")
     some = any(entry.met for entry in story.result.milestones)
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", page)
     return State("not all milestones met" if some else "not met", "bad")
 
 

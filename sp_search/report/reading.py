@@ -6,7 +6,6 @@ Required keys are required, and a file that lacks one is named; keys that anothe
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -15,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME, read_ledger
 from sp_search.levels import LevelOutcome
+from sp_search.plain_files import read_json
 from sp_search.records import Budget, LevelSpace, Minimum
 from sp_search.rows import LedgerReader
 
@@ -143,12 +143,13 @@ class ResultFile(MilestoneEntry):
 
 
 class Story(NamedTuple):
-    """Everything that the page tells."""
+    """Everything that the page tells. `lines` says in which line of the ledger each of its rows was judged."""
 
     ledger: LedgerReader
     result: ResultFile | None
     study_text: str
     hashes: dict[str, str]
+    lines: list[int]
 
     @property
     def levels(self) -> list[LevelEntry]:
@@ -172,28 +173,26 @@ def read_story(folder: Path) -> Story:
     Raises:
         StorageError: there is no ledger, it has no header, or `result.json` lacks a required key.
     """
-    reader = LedgerReader()
+    reader, lines = LedgerReader(), []
     try:
-        for entry in read_ledger(folder):
-            reader.read(entry)
+        for line, entry in enumerate(read_ledger(folder), start=1):
+            lines += [line] * len(reader.read(entry).rows)
     except ValidationError as error:
         raise StorageError(f"the ledger of {folder} cannot be read by this version: {_problems(error)}") from error
     if not reader.header:
         raise StorageError(f"the ledger of {folder} was never begun: delete the folder and run the study again")
     study = folder / "study.yaml"
-    hashes = {name: _sha256(folder / name) for name in HASHED if (folder / name).exists()}
-    return Story(reader, _read_result(folder / "result.json"), _text(study) if study.exists() else "", hashes)
+    hashes = {name: _sha256(folder / name) for name in HASHED if (folder / name).is_file()}
+    return Story(reader, _read_result(folder / "result.json"), _text(study) if study.is_file() else "", hashes, lines)
 
 
 def _read_result(path: Path) -> ResultFile | None:
     if not path.exists():
         return None
     try:
-        return ResultFile.model_validate(json.loads(_text(path)))
+        return ResultFile.model_validate(read_json(path))
     except ValidationError as error:
-        raise StorageError(f"{path} cannot be read: {_problems(error)}") from error
-    except ValueError as error:
-        raise StorageError(f"{path} is no JSON: {error}") from error
+        raise StorageError(f"{path} cannot be read: {_problems(error)}: sp-search resume {path.parent}") from error
 
 
 def _level(outcome: LevelOutcome) -> LevelEntry:
@@ -211,7 +210,7 @@ def _problems(error: ValidationError) -> str:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _sha256(path: Path) -> str:
