@@ -53,6 +53,8 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int, str]:
         raw = path.read_bytes()
     except FileNotFoundError as error:
         raise StorageError(f"{path} does not exist: {path.parent} is no study folder") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error}. Mend the storage, then try again") from error
     entries, good, checksum = [], 0, ""
     lines = raw.split(b"\n")
     for number, line in enumerate(lines):
@@ -70,8 +72,6 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int, str]:
 def _checked(line: bytes, previous: str, number: int) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error}. Mend the storage, then try again") from error
         if not isinstance(entry, dict) or "sum" not in entry or entry.get("seq") != number:
             return None
         if not isinstance(at := entry.get("time"), int | float) or not 0 <= at < LATEST:

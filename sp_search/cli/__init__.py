@@ -35,9 +35,9 @@ from sp_search.cli import (  # noqa: F401  # importing a module registers its co
 )
 from sp_search.cli.app import Answer, ExitCode, app
 from sp_search.errors import Interrupted, StorageError, StudyError
+from sp_search.logbook import printable
 from sp_search.plugins import UnknownPluginError, use
 
-from sp_search.logbook import printable
 __all__ = ["Answer", "ExitCode", "app", "main"]
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -70,13 +70,13 @@ def _launch(
     return answer.code
 
 
-def _failure(error: Exception) -> tuple[int, list[str]]:
-    """Return the exit code of an error, and what to say."""
 def _shown(text: str) -> str:
     """Return a text for a terminal: what a stranger's file says may be told, and never steer it."""
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
+def _failure(error: Exception) -> tuple[int, list[str]]:
+    """Return the exit code of an error, and what to say."""
     match error:
         case StudyError():
             return ExitCode.USAGE, error.problems

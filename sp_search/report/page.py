@@ -32,9 +32,9 @@ TONES = {
     "uncalibrated": "open",
     "not applicable": "open",
 }
-ANSWER_CAPTION = " The dashed line is the answer; what lies in the grey area failed or is excluded."
 UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 """Characters that steer a terminal or the order of a text; what a stranger named shows them as escapes."""
+ANSWER_CAPTION = " The dashed line is the answer; what lies in the grey area failed or is excluded."
 
 
 class Figure(NamedTuple):
@@ -117,6 +117,7 @@ def fill_page(
         tones=TONES,
         ledger=ledger,
     )
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", page)
 
 
 def _flags(result: ResultFile) -> list[str]:
@@ -130,7 +131,6 @@ def _state(story: Story) -> State:
     if story.result.met:
         return State("all milestones met" if len(story.result.milestones) > 1 else "met", "good")
     some = any(entry.met for entry in story.result.milestones)
-    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", page)
     return State("not all milestones met" if some else "not met", "bad")
 
 
