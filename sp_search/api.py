@@ -33,7 +33,20 @@ from sp_search.study import Cluster, Study, load_cluster, study_of
 if TYPE_CHECKING:
     from sp_search.program import Program
 
-__all__ = ["Comparison", "Driver", "Result", "export", "load", "open", "plan", "report", "resume", "run", "status"]
+__all__ = [
+    "Comparison",
+    "Driver",
+    "Result",
+    "compare",
+    "export",
+    "load",
+    "open",
+    "plan",
+    "report",
+    "resume",
+    "run",
+    "status",
+]
 
 EXPORT_EXAMPLES = 1_024
 """Fresh inputs on which an export has to answer as the program does."""
@@ -190,6 +203,22 @@ def report(folder: str | Path) -> Path:
             _compare(recorded_arms(path), path)
             return path / "report.html"
         return write_report(path)
+
+
+def compare(folders: Sequence[str | Path], *, output: str | Path | None = None) -> dict[str, Any]:
+    """Return what studies that were run separately found, what they differ in and by how much, as JSON.
+
+    Args:
+        folders: of two studies or more; of a comparison, every arm is one.
+        output: a file that gets the page.
+    """
+    from sp_search.across import across
+    from sp_search.report.across import write_across_page
+
+    found = across([Path(folder) for folder in folders])
+    if output is not None:
+        write_across_page(Path(output), found)
+    return found
 
 
 def export(

@@ -27,6 +27,7 @@ from sp_search.cli import (  # noqa: F401  # importing a module registers its co
     doctor,
     figures,
     game,
+    outputs,
     parts,
     planning,
     starting,

@@ -105,34 +105,6 @@ def status(folder: StudyFolder, /) -> Answer:
 
 
 @app.command
-def report(folder: StudyFolder, /) -> Answer:
-    """Write the study's page anew from its files, and say where it is.
-
-    Args:
-        folder: the study's folder.
-    """
-    from sp_search import api
-
-    page = api.report(folder)
-    return Answer({"report": str(page)}, str(page))
-
-
-@app.command
-def export(folder: StudyFolder, /, *, format: str = "safetensors", output: Path | None = None) -> Answer:
-    """Copy the selected program, and say where it is.
-
-    Args:
-        folder: the study's folder.
-        format: safetensors.
-        output: where to; DIR/export if not given.
-    """
-    from sp_search import api
-
-    target = api.export(folder, format=format, output=output)
-    return Answer({"program": str(target)}, str(target))
-
-
-@app.command
 def ui(folder: StudyFolder, /, *, port: int = 5000, dry_run: bool = False) -> Answer:
     """Open MLflow on the study's tracking store.
 

@@ -28,6 +28,9 @@ PHASE_COLOURS = {
     "confirm": "#56B4E9",
     "growing": "#CC79A7",
 }
+PHASE_LINES = {"up_fast": "-", "down_slow": "--", "up_slower": "-.", "confirm": ":", "growing": (0, (6, 2))}
+MEMBER_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Shapes say what colours say: phases and members are told apart in grey too."""
 MARKERS = {"passed": "o", "failed": "X", "undecided": "D"}
 MOST_POINTS = 1500
 SIZE_IN = (5.2, 3.5)
@@ -63,7 +66,9 @@ def budget_over_time(story: Story) -> str | None:
         for before, after in pairwise(range(len(outcomes))):
             middle = [visits[before], visits[after], visits[after]]
             colour = PHASE_COLOURS.get(outcomes[after].phase, GREY)
-            axes.plot(middle, [heights[before], heights[before], heights[after]], color=colour, lw=1.6, zorder=1)
+            steps = [heights[before], heights[before], heights[after]]
+            line = PHASE_LINES.get(outcomes[after].phase, "-")
+            axes.plot(middle, steps, color=colour, ls=line, lw=1.6, zorder=1)
         for verdict, marker in MARKERS.items():
             of_verdict = [i for i, outcome in enumerate(outcomes) if outcome.verdict == verdict]
             colours = [PHASE_COLOURS.get(outcomes[i].phase, GREY) for i in of_verdict]
@@ -105,6 +110,7 @@ def accuracy_against_flops(story: Story) -> str | None:
         members = sorted({row.assignment.member for row, _ in shown})
         for index, member in enumerate(members):
             colour = OKABE_ITO[index] if index < len(OKABE_ITO) else GREY
+            marker = MEMBER_MARKERS[index] if index < len(MEMBER_MARKERS) else "."
             for good in (False, True):
                 own = [(r.mean_flops, a) for r, a in shown if r.assignment.member == member and r.report.passed == good]
                 label = (
@@ -115,9 +121,8 @@ def accuracy_against_flops(story: Story) -> str | None:
                     label = "others" if index == len(OKABE_ITO) else None
                 if own:
                     x, y = zip(*own, strict=True)
-                    axes.scatter(
-                        x, y, s=26, facecolors=faces, edgecolors=colour, alpha=0.8, linewidths=1.1, label=label
-                    )
+                    looks: Any = {"facecolors": faces, "edgecolors": colour, "marker": marker, "alpha": 0.8}
+                    axes.scatter(x, y, s=26, linewidths=1.1, label=label, **looks)
         for milestone in story.ledger.header["terms"]["milestones"]:
             axes.axhline(milestone, color=GREY, lw=1, ls=(0, (4, 3)), zorder=0)
             axes.annotate(
@@ -188,7 +193,14 @@ def _legend(axes: Axes, phases: Sequence[str], verdicts: set[str]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=PHASE_COLOURS.get(phase, GREY), lw=2, label=PHASES.get(phase, phase))
+        Line2D(
+            [],
+            [],
+            color=PHASE_COLOURS.get(phase, GREY),
+            ls=PHASE_LINES.get(phase, "-"),
+            lw=2,
+            label=PHASES.get(phase, phase),
+        )
         for phase in dict.fromkeys(phases)
     ]
     for verdict, marker in MARKERS.items():

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from sp_search import __version__
 from sp_search.ledger import LEDGER_NAME
 from sp_search.report.reading import ResultFile, Story, read_story
+from sp_search.report.runs import run_link, selected_run
 from sp_search.report.sections import Part, parts, question
 from sp_search.report.words import answer, cards, minimum_words, spaced
 
@@ -79,6 +80,7 @@ def render(story: Story) -> str:
         cards=[] if result is None else cards(result, story.ledger.confidence),
         figures=_figures(story),
         parts=parts(story),
+        source="" if (run := selected_run(story)) is None else run_link(story, f"run {run}", run),
     )
 
 
@@ -95,6 +97,7 @@ def fill_page(
     figures: Sequence[Figure] = (),
     parts: Sequence[Part] = (),
     ledger: str = LEDGER_NAME,
+    source: str = "",
 ) -> str:
     """Return the page with these words; all but the figures are escaped."""
     here = Path(__file__).parent
@@ -116,6 +119,7 @@ def fill_page(
         parts=parts,
         tones=TONES,
         ledger=ledger,
+        source=source,
     )
     return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", page)
 

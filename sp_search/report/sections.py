@@ -6,8 +6,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from sp_search.ledger import LEDGER_NAME
 from sp_search.levers import lever_warnings
+from sp_search.report.importance import LEAST_CONFIGURATIONS, NULLS, importances
 from sp_search.report.reading import Story
+from sp_search.report.runs import (
+    LEDGER_ANCHOR,
+    MOST_RUNS,
+    RESULT_ANCHOR,
+    RUN_HEADS,
+    Spot,
+    level_runs,
+    run_cells,
+    run_link,
+    selected_run,
+)
 from sp_search.report.words import (
     AUDIT_HEADS,
     FAILURES,
@@ -22,6 +35,7 @@ from sp_search.report.words import (
 )
 
 MOST_ROWS = 400
+MOST_SETTINGS = 12
 
 
 class Table(NamedTuple):
@@ -32,7 +46,7 @@ class Table(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One section of the page; links are paths beside it."""
+    """One section of the page; links are paths beside it, `source` leads to where its numbers are from."""
 
     title: str
     text: str = ""
@@ -41,6 +55,7 @@ class Part(NamedTuple):
     fold_title: str = ""
     fold: str = ""
     links: Sequence[str] = ()
+    source: str = ""
 
 
 def question(story: Story) -> str:
@@ -64,8 +79,8 @@ def question(story: Story) -> str:
 def parts(story: Story) -> list[Part]:
     """Return the sections after the answer and the figures; a section without content is left out."""
     found = [_milestones(story), _levels(story), _other_distributions(story), _audits(story), _levers(story)]
-    found += [_failures(story), _left_out(story), _costs(story), _diagnostics(story)]
-    found += [_loading(story), _provenance(story)]
+    found += [_importance(story), _failures(story), _left_out(story), _costs(story), _diagnostics(story)]
+    found += [_loading(story), _runs(story), _provenance(story)]
     return [part for part in found if part is not None]
 
 
@@ -91,13 +106,13 @@ def _levels(story: Story) -> Part | None:
     if not levels:
         return None
     several = len({level.milestone for level in levels}) > 1
-    lost = any(level.undecided for level in levels)
+    lost, runs = any(level.undecided for level in levels), level_runs(story)
     cells = [
         (
             *((percent(level.milestone),) if several else ()),
             level_words(space, level.level),
             level.verdict,
-            pass_rate(level),
+            run_link(story, pass_rate(level), runs.get((level.milestone, level.level))),
             *((str(level.undecided),) if lost else ()),
         )
         for level in levels[:MOST_ROWS]
@@ -130,7 +145,12 @@ def _other_distributions(story: Story) -> Part | None:
         "Gates and checks had to be passed. A report was only looked at after the program had been chosen, and decided "
         f"nothing; its interval holds with {percent(story.ledger.confidence)} confidence by itself."
     )
-    return Part("Other inputs", text, Table(("distribution", "role", "accuracy", "interval", "how"), cells))
+    return Part(
+        "Other inputs",
+        text,
+        Table(("distribution", "role", "accuracy", "interval", "how"), cells),
+        source=_of_selected(story),
+    )
 
 
 def _audits(story: Story) -> Part | None:
@@ -144,7 +164,7 @@ def _audits(story: Story) -> Part | None:
         "that none flags is not thereby safe: what an audit is blind to stands beside it, and what it did not find was "
         "not in its examples."
     )
-    return Part("Audits", text, Table((*AUDIT_HEADS, "sees", "blind to"), cells))
+    return Part("Audits", text, Table((*AUDIT_HEADS, "sees", "blind to"), cells), source=_of_result())
 
 
 def _levers(story: Story) -> Part | None:
@@ -165,7 +185,7 @@ def _failures(story: Story) -> Part:
         (FAILURES.get(kind, kind), str(count), f"member {member}", reason[:500])
         for (kind, member, reason), count in list(counts.items())[:MOST_ROWS]
     ]
-    return Part("Failures", table=Table(("what", "times", "where", "why"), cells))
+    return Part("Failures", table=Table(("what", "times", "where", "why"), cells), source=_of_ledger())
 
 
 def _left_out(story: Story) -> Part:
@@ -223,7 +243,7 @@ def _costs(story: Story) -> Part:
     looks = story.ledger.looks if story.result is None else story.result.looks
     tests = f"{looks} verification tests were spent." if looks else "No statistical test was needed."
     text = f"{tests} This is what the search paid, never part of a program's budget."
-    return Part("What the search cost", text, Table(("use", "compute"), cells))
+    return Part("What the search cost", text, Table(("use", "compute"), cells), source=_of_ledger())
 
 
 def _diagnostics(story: Story) -> Part | None:
@@ -231,7 +251,57 @@ def _diagnostics(story: Story) -> Part | None:
         return None
     known = {name: value for name, value in story.result.diagnostics.items() if value is not None}
     cells = [(name.replace("_", " "), _value(value)) for name, value in known.items()]
-    return Part("Diagnostics of the selected program", table=Table(("what", "value"), cells))
+    return Part(
+        "Diagnostics of the selected program", table=Table(("what", "value"), cells), source=_of_selected(story)
+    )
+
+
+def _importance(story: Story) -> Part | None:
+    """Say which settings mattered, or that there are too few configurations to tell; listed pairs need no word."""
+    found = importances(story)
+    if isinstance(found, int):
+        text = (
+            f"{found} configurations were judged; which settings mattered is estimated from {LEAST_CONFIGURATIONS} on."
+        )
+        return Part("Importance of settings", text) if found > 2 else None
+    cells = [
+        (one.figure, setting, f"{lost:.3f}", f"{spread:.3f}")
+        for one in found
+        for setting, lost, spread in one.by_setting[:MOST_SETTINGS]
+    ]
+    fits = "; ".join(f"{one.figure} of {one.n} configurations, R² {one.r_squared:.2f}" for one in found)
+    text = (
+        "Permutation importance: how much of R² is lost, on configurations that were held out, when a setting is "
+        f"shuffled. A forest predicted {fits}. Settings that go together share their importance. A figure is left out "
+        f"where settings that are dealt to the members at random predict it as well in one of {NULLS} times. This "
+        "describes what was tried, and is no experiment."
+    )
+    heads = ("of", "setting", "loss of R²", "± over folds")
+    return Part("Importance of settings", text, Table(heads, cells) if cells else None, source=_of_ledger())
+
+
+def _runs(story: Story) -> Part | None:
+    """Return the runs that the page's numbers lead to."""
+    cells, total = run_cells(story), len(story.ledger.rows)
+    if not cells:
+        return None
+    text = "One row for each judged lineage: m is the member, v the visit of the search, l the lineage (one seed)."
+    if total > MOST_RUNS:
+        text += f" {len(cells):,} of {total:,} are shown: those that passed first, of the rest every so many-th."
+    return Part("Runs", text, Table(RUN_HEADS, cells), source=_of_ledger())
+
+
+def _of_selected(story: Story) -> str:
+    run = selected_run(story)
+    return _of_result() if run is None else run_link(story, f"run {run}", run)
+
+
+def _of_result() -> str:
+    return Spot("result.json", anchor=RESULT_ANCHOR)
+
+
+def _of_ledger() -> str:
+    return Spot(LEDGER_NAME, anchor=LEDGER_ANCHOR)
 
 
 def _loading(story: Story) -> Part | None:
@@ -245,7 +315,8 @@ def _loading(story: Story) -> Part | None:
     )
     program = story.result.program if story.result is not None and story.result.program is not None else {}
     cells = [(str(name), _value(value)) for name, value in program.items() if name != "kind"]
-    return Part("The program", table=Table(("setting", "value"), cells) if cells else None, code=code)
+    settings = Table(("setting", "value"), cells) if cells else None
+    return Part("The program", table=settings, code=code, source=_of_selected(story))
 
 
 def _provenance(story: Story) -> Part:
@@ -255,7 +326,8 @@ def _provenance(story: Story) -> Part:
     if ledger.began is not None and ledger.last is not None:
         cells.append(("began", _time(ledger.began)))
         cells.append(("last event", f"{_time(ledger.last)} ({_duration(ledger.last - ledger.began)} later)"))
-    cells += [(f"SHA-256 of {name}", digest) for name, digest in story.hashes.items()]
+    places = {LEDGER_NAME: LEDGER_ANCHOR, "result.json": RESULT_ANCHOR}
+    cells += [(Spot(f"SHA-256 of {name}", id=places.get(name, "")), digest) for name, digest in story.hashes.items()]
     code = f"sp-search run study.yaml --seed {int(ledger.header['seed'])} --output again"
     return Part(
         "Provenance",

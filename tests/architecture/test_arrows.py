@@ -31,7 +31,7 @@ ROWS = [
     {"warm_start", "logbook"},
     {"plan", "search", "store", "arms"},
     {"folder", "health", "keeping", "limits", "result", "rows"},
-    {"answer", "comparison", "control", "lineages", "submission"},
+    {"across", "answer", "comparison", "control", "lineages", "submission"},
     {"drive", "tune", "tracking", "report"},
     {"session"},
     {"running"},
