@@ -155,7 +155,7 @@ def status(folder: str | Path) -> dict[str, Any]:
         "asked": [path.name for path in pending(Path(folder))],
         "running": len(search.live_assignments()),
         "levels_closed": len(state.history),
-        "verified_programs": len(search.candidates),
+        "verified_programs": search.verified,
         "found": {
             str(study.milestones[index]): found_cap(search, study.milestones[index])
             for index, level in state.found.items()

@@ -254,7 +254,7 @@ def _run_driver(
 
 def _choose(study: Study, search: Search, folder: Path, ledger: Ledger) -> dict[float, tuple[Remeasured, Program]]:
     """Return the answer of every milestone that was met."""
-    if not search.candidates:
+    if not search.cheapest:
         return {}
     runner, store = build_runner(study), store_of(folder)
     assignments = _assignments(ledger)

@@ -158,7 +158,6 @@ def simulate(
         world = RunnerWorld(oracle.runner(), store or MemoryStore(), oracle.levels)
     cluster = Cluster(world, workers, stragglers or Stragglers(), seed)
     curve: list[tuple[float, float, float]] = []
-    known = 0
     queue: deque[SearchEvent] = deque([Capacity(slots=workers)])
     while queue:
         try:
@@ -170,8 +169,7 @@ def simulate(
             queue = deque([Restored()])
             continue
         queue.extend(cluster.carry_out(actions))
-        best = min((selection.cost for selection, _ in search.candidates[known:]), default=None)
-        known = len(search.candidates)
+        best = min((selection.cost for selection, _ in search.cheapest.values()), default=None)
         if best is not None and (not curve or best < curve[-1][2]):
             curve.append((cluster.now, cluster.paid, best))
         if queue or search.state.finished is not None:

@@ -47,7 +47,7 @@ def on_ray(folder, kind="annealing", members=2, append=None, arguments=None, **o
 
 
 def decisions(search):
-    return search.state.found, search.state.history, search.state.dropped, search.looks, search.candidates
+    return search.state.found, search.state.history, search.state.dropped, search.looks, search.cheapest, search.verified
 
 
 def paid(rows):

@@ -134,11 +134,11 @@ def test_a_limit_ends_the_search_at_the_next_slice() -> None:
 def test_what_was_measured_before_a_limit_is_judged_and_counts() -> None:
     found = search()
     found.state = found.state.model_copy(update={"terms": found.state.terms.model_copy(update={"quorum": False})})
-    run_inprocess(found, Table(), MemoryStore(), limit=lambda one: "search_flops" if one.candidates else None)
+    run_inprocess(found, Table(), MemoryStore(), limit=lambda one: "search_flops" if one.verified else None)
     last = found.state.history[-1]
     assert (found.state.finished, last.verdict, last.passed) == ("search_flops", "passed", 3)
     assert (last.cut, last.undecided) == (3, 0), "nothing was lost"
-    assert len(found.candidates) == 3
+    assert found.verified == 3
 
 
 def test_a_lost_last_slice_of_a_finished_level_is_run_again_before_it_is_inherited() -> None:

@@ -121,3 +121,26 @@ def test_non_finite_numbers_never_enter(tmp_path: Path) -> None:
     with Ledger(tmp_path, create=True) as ledger, pytest.raises(ValueError, match="Out of range"):
         ledger.append({"number": float("nan")})
     assert json.loads((tmp_path / LEDGER_NAME).read_text() or "null") is None
+
+
+def test_a_line_is_on_the_disk_before_anybody_acts_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", lambda _: synced.append(len(read_ledger(tmp_path))))
+    nobody_waits, acted_on = {"event": {"event": "measured"}, "actions": []}, {"actions": [{"action": "finish"}]}
+    with Ledger(tmp_path, create=True) as ledger:
+        ledger.append({"header": {}})
+        ledger.append(nobody_waits)
+        ledger.append(nobody_waits)
+        assert synced == [1]
+        ledger.append(nobody_waits | acted_on)
+        ledger.append({"event": {"event": "pause_asked"}, "actions": []})
+        assert synced == [1, 4, 5], "one that is acted on takes those before it along"
+
+
+def test_what_was_written_is_read_back_and_never_kept(tmp_path: Path) -> None:
+    with Ledger(tmp_path, create=True) as ledger:
+        ledger.append({"number": 0})
+        written = ledger.entries
+        ledger.append({"number": 1})
+        assert [len(written), len(ledger.entries)] == [1, 2]
+        assert ledger.entries == read_ledger(tmp_path)
