@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from sp_search.cli.app import Answer, Overrides, StudyFile, app
 from sp_search.errors import StudyError
 from sp_search.terminal import overridden, table
 
 if TYPE_CHECKING:
+    from sp_search.plan import Plan
     from sp_search.study import Study
 
 
 @app.command
-def plan(study: StudyFile, /, *, overrides: Overrides = None, seed: int | None = None) -> Answer:
-    """Show what would run and what it could cost; nothing is started.
+def plan(
+    study: StudyFile,
+    /,
+    *,
+    overrides: Overrides = None,
+    seed: int | None = None,
+    calibrate: Annotated[bool, Parameter(negative="--no-calibrate")] = True,
+) -> Answer:
+    """Show what would run and what it could cost: trials, FLOPs, time on this machine, disk; nothing is written.
 
     Args:
         study: the study's YAML file.
         overrides: path=value, applied before the study is validated; may be repeated.
         seed: overrides the study's seed.
+        calibrate: train for two seconds here, to say how long it would take.
     """
     from sp_search.arms import Arms, load_asked
     from sp_search.comparison import effort_warnings
 
     asked = load_asked(study, overrides=tuple(overrides or ()), seed=seed)
     if not isinstance(asked, Arms):
-        return _planned(asked)
-    answers = {arm.name: _planned(arm.study) for arm in asked.arms}
+        return _planned(asked, calibrate)
+    answers = {arm.name: _planned(arm.study, calibrate) for arm in asked.arms}
     warnings = effort_warnings(asked)
     payload = {"name": asked.name, "arms": {name: one.payload for name, one in answers.items()}, "warnings": warnings}
     return Answer(payload, "\n\n".join([*(one.text for one in answers.values()), *warnings]))
 
 
-def _planned(asked: Study) -> Answer:
+def _planned(asked: Study, calibrated: bool) -> Answer:
     """Return one study's plan."""
     from sp_search import api
     from sp_search.levers import lever_warnings
@@ -41,6 +52,7 @@ def _planned(asked: Study) -> Answer:
 
     planned = api.plan(asked)
     warnings = lever_warnings(asked.resolved())
+    foreseen = _foreseen(asked, planned, calibrated)
     total = sum(row.training_flops or 0.0 for row in planned.rows)
     members = planned.population.proposals or len(planned.population.members)
     rows = [
@@ -70,6 +82,7 @@ def _planned(asked: Study) -> Answer:
         *table([header, *rows]),
         f"{len(space.caps)} levels x {members} members x {asked.population.replicas} lineages; "
         f"every level once costs {flops(total)} of training at most, and a search visits few of them",
+        *table(_expected(asked, planned, foreseen)),
         *(f"beware: {warning}" for warning in warnings),
     ]
     payload = {
@@ -78,9 +91,55 @@ def _planned(asked: Study) -> Answer:
         "rows": [row._asdict() for row in planned.rows],
         "lineages_to_fail": asked.verdict.lineages_to_fail,
         "training_flops_at_most": total,
+        "expected": foreseen,
         "lever_warnings": warnings,
     }
     return Answer(payload, "\n".join(text))
+
+
+def _foreseen(asked: Study, planned: Plan, calibrated: bool) -> dict[str, Any]:
+    """Return trials, FLOPs, seconds and bytes as far as they can be known; proposals are known only once made."""
+    from sp_search import calibration
+
+    found: dict[str, Any] = {"verification_flops_at_most": calibration.verification_flops(asked, planned)}
+    if asked.search is not None:
+        return found
+    counts, disk = calibration.visits(asked, planned), calibration.disk(asked, planned)
+    priced = [(row.training_flops or 0.0, counts[row.level]) for row in planned.rows]
+    found |= {
+        "trials_once": sum(row.training_flops is not None for row in planned.rows),
+        "trials": sum(count for flops, count in priced if flops),
+        "training_flops": sum(flops * count for flops, count in priced),
+        "checkpoint_bytes": disk.every_level,
+    }
+    if calibrated and disk.each_level <= calibration.MOST_MEASURED_BYTES:
+        rates = calibration.calibrate(asked, planned)
+        found |= {
+            "training_flops_per_second": [rate.flops_per_second for rate in rates],
+            "training_seconds_at_most": calibration.training_seconds(planned, rates),
+            "training_seconds": calibration.training_seconds(planned, rates, counts),
+        }
+    return found
+
+
+def _expected(asked: Study, planned: Plan, foreseen: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say what is foreseen: every level once, and a typical search of one milestone."""
+    from sp_search.report.live import clock
+    from sp_search.report.words import flops
+
+    rows = [("verification", f"at most {flops(foreseen['verification_flops_at_most'])} if every level is judged once")]
+    if "trials" not in foreseen:
+        return [*rows, ("time, disk", "depend on what is proposed: set limits.seconds")]
+    rows += [
+        ("trials", f"{foreseen['trials_once']} for every level once; about {foreseen['trials']:.0f} in a search"),
+        ("training", f"about {flops(foreseen['training_flops'])} in a search, if no lineage stops early"),
+        ("disk", f"about {foreseen['checkpoint_bytes'] / 1e6:,.3g} MB of checkpoints if every level is visited once"),
+    ]
+    if "training_seconds" in foreseen:
+        each, most = clock(foreseen["training_seconds"]), clock(foreseen["training_seconds_at_most"])
+        rows.append(("time", f"about {each} in a search here, one trial at a time; every level once about {most}"))
+    milestones = len(asked.milestones)
+    return rows if milestones == 1 else [*rows, ("", f"a search is one milestone's; the study has {milestones}")]
 
 
 @app.command

@@ -36,7 +36,7 @@ ROWS = [
     {"session"},
     {"running"},
     {"api", "asking", "terminal"},
-    {"simulation", "simulation_words", "auditing"},
+    {"simulation", "simulation_words", "auditing", "calibration"},
     {"tax", "game"},
     {"experiments"},
     {"claims", "figures", "study_figures"},

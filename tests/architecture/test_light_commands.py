@@ -27,7 +27,7 @@ def cpu_seconds_of_children():
     "command",
     [
         ["validate", "studies/quickstart.yaml"],
-        ["plan", "studies/quickstart.yaml"],
+        ["plan", "studies/quickstart.yaml", "--no-calibrate"],
         ["simulate", "studies/quickstart.yaml", "--oracle", "steep", "--workers", "1,4", "--seeds", "3"],
         ["list"],
         ["schema"],

@@ -258,11 +258,11 @@ def test_validate_says_every_problem_of_every_file(workplace, capsys):
 
 
 def test_plan_prices_every_level(capsys):
-    assert main(["plan", QUICKSTART, "--json"]) == ExitCode.MET
+    assert main(["plan", QUICKSTART, "--no-calibrate", "--json"]) == ExitCode.MET
     payload = json.loads(capsys.readouterr().out)
     assert len(payload["rows"]) == 2 * len(payload["space"]["caps"])
     assert payload["training_flops_at_most"] == sum(row["training_flops"] for row in payload["rows"])
-    assert main(["plan", QUICKSTART]) == ExitCode.MET
+    assert main(["plan", QUICKSTART, "--no-calibrate"]) == ExitCode.MET
     assert "width=12" in capsys.readouterr().out
 
 
@@ -273,9 +273,9 @@ def test_plan_and_validate_go_through_every_arm(workplace, capsys):
         "scheduler: {kind: annealing, stop: 4}\narms:\n  - {name: static}\n"
         "  - {name: ponder, prior: {kind: ponder_net}, population: {members: [{width: 8, prior: {price: 0.3}}]}}\n"
     )
-    assert main(["plan", "duel.yaml", "--json"]) == ExitCode.MET
+    assert main(["plan", "duel.yaml", "--no-calibrate", "--json"]) == ExitCode.MET
     assert set(json.loads(capsys.readouterr().out)["arms"]) == {"static", "ponder"}
-    assert main(["plan", "duel.yaml"]) == ExitCode.MET
+    assert main(["plan", "duel.yaml", "--no-calibrate"]) == ExitCode.MET
     out = capsys.readouterr().out
     assert "width=8 prior.price=0.3" in out
     assert "unequal effort, train steps" in out
