@@ -112,8 +112,18 @@ def _overthinking(study: Study, program: Program) -> list[dict[str, Any]]:
     return overthinking(program, study.task, distributions, REPORT_EXAMPLES, seed)
 
 
-def write_program(folder: Path, program: Program, payload: dict[str, Any]) -> None:
-    """Write `program/`: weights, config, card, and a loader that needs torch and safetensors alone."""
+def write_programs(folder: Path, programs: dict[float, Program], payload: dict[str, Any]) -> None:
+    """Write `program/`, of the highest milestone that was met, and of those below it `programs/MILESTONE/`.
+
+    Each holds weights, config, card, and a loader that needs torch and safetensors alone.
+    """
+    told = {entry["milestone"]: entry for entry in payload["milestones"]}
+    for milestone, program in programs.items():
+        target = folder / "program" if milestone == max(programs) else folder / "programs" / f"{milestone:g}"
+        _write_program(target, program, {**payload, **told[milestone]})
+
+
+def _write_program(target: Path, program: Program, payload: dict[str, Any]) -> None:
     from sp_search.train.export import export_program
 
     accuracy, mean = payload["accuracy"], payload["mean_flops_per_example"]
@@ -125,4 +135,4 @@ def write_program(folder: Path, program: Program, payload: dict[str, Any]) -> No
         "mean FLOPs per example": f"{mean['value']:.0f} [{mean['low']:.0f}, {mean['high']:.0f}]",
         "parameters": payload["parameters"],
     }
-    export_program(folder / "program", program, facts)
+    export_program(target, program, facts)

@@ -16,7 +16,7 @@ from sp_search import __version__
 from sp_search.arms import Arms, load_asked
 from sp_search.changes import CHANGES, changed_content
 from sp_search.errors import StorageError
-from sp_search.ledger import LEDGER_NAME
+from sp_search.ledger import LEDGER_NAME, read_ledger
 from sp_search.own_parts import versions_of_parts
 from sp_search.plain_files import read_json
 from sp_search.settings_file import dotted
@@ -42,6 +42,15 @@ def new_folder(name: str, output: str | Path | None) -> Path:
     except OSError as error:
         raise StorageError(f"cannot make {folder}: {error}") from error
     return folder
+
+
+def header_of(folder: Path) -> dict[str, Any]:
+    """Return what the ledger of a study was begun with."""
+    entries = read_ledger(folder)
+    if not entries or "header" not in entries[0]:
+        raise StorageError(f"the ledger of {folder} was never begun: delete the folder and run the study again")
+    header: dict[str, Any] = entries[0]["header"]
+    return header
 
 
 def begun_study(entries: list[dict[str, Any]], folder: Path) -> Study:

@@ -207,8 +207,23 @@ class LineageMeasurement(Record):
     diagnostics: dict[str, float | bool | None] = Field(default_factory=dict)
 
 
+class Usage(Record):
+    """What the process of a trial used for an assignment. No decision reads it: it is tracked, and never compared.
+
+    Seconds are of the process that finished the assignment, from when it took it up; peaks are of its whole life.
+    """
+
+    wall_seconds: float = Field(ge=0)
+    cpu_seconds: float = Field(ge=0)
+    peak_memory_bytes: float = Field(ge=0)
+    peak_gpu_memory_bytes: float | None = Field(None, ge=0)
+
+
 class Measured(Record):
-    """Event from a runner: one member finished its assignment. The judge turns it into a `LevelReport`."""
+    """Event from a runner: one member finished its assignment. The judge turns it into a `LevelReport`.
+
+    `usage` is said by a trial that has a process of its own.
+    """
 
     event: Literal["measured"] = "measured"
     member: int
@@ -218,6 +233,7 @@ class Measured(Record):
     lineages: list[LineageMeasurement]
     training_flops: float = Field(ge=0)
     verification_flops: float = Field(ge=0)
+    usage: Usage | None = None
 
 
 class LineageReport(Record):

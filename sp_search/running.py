@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sp_search.answer import remeasure, write_program
+from sp_search.answer import remeasure, write_programs
 from sp_search.audits.base import Verdict
 from sp_search.audits.panel import hear
 from sp_search.control import Inbox
@@ -186,8 +186,7 @@ def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
     found = {milestone: measured for milestone, (measured, _) in chosen.items()}
     payload = build_result(study, plan, search, found, repeated, _audited(study, folder, chosen))
     if chosen:
-        _, (_, program) = max(chosen.items())
-        write_program(folder, program, payload)
+        write_programs(folder, {milestone: program for milestone, (_, program) in chosen.items()}, payload)
     write_json(folder / RESULT_NAME, payload)
     write_report(folder)
     return Result(folder, payload)

@@ -6,7 +6,7 @@ from math import ceil, log
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from sp_search.strict import Section, show
 
@@ -142,9 +142,23 @@ class Limits(Section):
 
 
 class Tracking(Section):
-    """Where MLflow keeps the study."""
+    """Where MLflow keeps the study, in how many runs, and what it says there of whose and what for."""
 
     uri: str | None = Field("sqlite:///mlflow.db", max_length=2000, description="MLflow tracking store; null for none")
+    detail: Literal["study", "member", "level"] = Field(
+        "level",
+        description="what has a run: the study alone, its members too, or their levels too; a study too large for "
+        "that many runs is tracked in less detail, and says so",
+    )
+    owner: str = Field("", max_length=200, description="whose study it is: a tag, and the user of its runs")
+    notes: str = Field("", max_length=2000, description="what the study is for, as plain text")
+
+    @field_validator("owner", "notes")
+    @classmethod
+    def _printable(cls, text: str, info: ValidationInfo) -> str:
+        if not (text.replace("\n", " ") if info.field_name == "notes" else text).isprintable():
+            raise ValueError(f"got {show(text)}: it should hold printable characters only")
+        return text
 
     @field_validator("uri")
     @classmethod

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sp_search.bucket import Bucket, upload
-from sp_search.folder import store_of, tracking_uri
+from sp_search.folder import header_of, store_of, tracking_uri
 from sp_search.store import BucketStore
 from sp_search.study import Study
 
@@ -23,8 +23,12 @@ def tracked(study: Study, folder: Path) -> Iterator[None]:
     if uri is None:
         yield
         return
+    from sp_search.tracking.detail import chosen_detail
     from sp_search.tracking.mlflow import Shipper
 
+    lowered = chosen_detail(header_of(folder)).message
+    if lowered:
+        sys.stderr.write(lowered + "\n")
     shipper, patience_s = Shipper(uri, study.name, folder), INTERRUPTED_PATIENCE_S
     try:
         yield

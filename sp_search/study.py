@@ -223,6 +223,14 @@ def cluster_of(content: dict[str, Any]) -> Cluster:
         raise StudyError([f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False)]) from None
 
 
+def tracking_of(content: dict[str, Any]) -> Tracking:
+    """Return where to track, of its content, or raise `StudyError` with every problem of it."""
+    try:
+        return Tracking.model_validate(content)
+    except ValidationError as error:
+        raise StudyError([f"{dotted(one['loc'])}: {one['msg']}" for one in error.errors(include_url=False)]) from None
+
+
 def load_cluster(path: str | Path) -> Cluster:
     """Read a cluster file, or raise `StudyError` with every problem of it."""
     return read_settings(Cluster, Path(path))

@@ -21,6 +21,7 @@ from sp_search.records import (
     Sample,
     SetBudget,
     Start,
+    Usage,
     derive_seed,
 )
 from sp_search.schedulers.annealing import Annealing
@@ -37,10 +38,13 @@ def write_study(
     config: dict[str, Any] | None = None,
     until: int | None = None,
     lose: frozenset[int] = frozenset({3}),
+    study: dict[str, Any] | None = None,
+    usage: Usage | None = None,
 ) -> Search:
     """Write `ledger.jsonl` and `study.yaml`, and `result.json` when the search was not cut short after `until` events.
 
     Programs with `least` rollouts or more pass. `lose` names attempts that the machinery loses once.
+    `study` adds to what the header says was asked; `usage` is what every trial used.
     """
     folder.mkdir(parents=True, exist_ok=True)
     caps = [float(cap) for cap in range(1, 9)]
@@ -49,32 +53,40 @@ def write_study(
     configs = [{"width": 12, **(config or {})}, {"width": 16}]
     members = [Member(member=index, config=one, budgets=list(budgets)) for index, one in enumerate(configs)]
     population, terms = Population(members=members, replicas=3), Terms(seed=3, milestones=[0.95])
-    study = {"task": {"kind": "parity", "bits": 11}, "model": {"kind": "recall_conv", **configs[0]}}
+    asked = {"task": {"kind": "parity", "bits": 11}, "model": {"kind": "recall_conv", **configs[0]}, **(study or {})}
     with Ledger(folder, create=True) as ledger:
-        header = {"name": name, "seed": 3, "study": study, "versions": {"sp_search": "0.1.0", "torch": "2.13.0"}}
+        header = {"name": name, "seed": 3, "study": asked, "versions": {"sp_search": "0.1.0", "torch": "2.13.0"}}
         dumped = {"space": space, "population": population, "terms": terms}
         ledger.append({"header": {**header, **{key: value.model_dump(mode="json") for key, value in dumped.items()}}})
         search = Search(Annealing(), space, population, terms, 0.99, ledger.append)
-        finished = drive(search, least, until, lose)
+        finished = drive(search, least, until, lose, usage)
         (folder / "study.yaml").write_text(STUDY_YAML.replace("invented", json.dumps(name)))
         if finished:
             (folder / "result.json").write_text(json.dumps(result_of(search, name)))
     return search
 
 
-def drive(search: Search, least: float, until: int | None, lose: frozenset[int]) -> bool:
-    queue: list[Assignment] = []
-    event: Any = Capacity(slots=2)
+def drive(
+    search: Search,
+    least: float,
+    until: int | None,
+    lose: frozenset[int],
+    usage: Usage | None = None,
+    queue: list[Assignment] | None = None,
+) -> bool:
+    """Feed a search until it ends, or `until` events were fed; `queue` goes on with one that was begun."""
+    queue, event = queue or [], None if queue else Capacity(slots=2)
     for fed in range(1000):
         if fed == until:
             return False
-        queue += [one.assignment for one in search.feed(event) if isinstance(one, Start | SetBudget)]
+        if event is not None:
+            queue += [one.assignment for one in search.feed(event) if isinstance(one, Start | SetBudget)]
         if search.state.finished is not None:
             return True
         assignment = queue.pop(0)
         lost = assignment.attempt in lose
         event = MemberLost(member=assignment.member, attempt=assignment.attempt, reason="worker died (invented)")
-        event = event if lost else measure(assignment, least)
+        event = event if lost else measure(assignment, least).model_copy(update={"usage": usage})
     search.feed(LimitReached(limit="events"))
     return True
 

@@ -33,6 +33,7 @@ from sp_search.cli import (  # noqa: F401  # importing a module registers its co
     starting,
     studies,
     tax,
+    tracking,
 )
 from sp_search.cli.app import Answer, ExitCode, app
 from sp_search.errors import Interrupted, StorageError, StudyError

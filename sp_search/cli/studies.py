@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sp_search.cli.app import Answer, Overrides, StudyFile, StudyFolder, app
-from sp_search.errors import StudyError
 from sp_search.terminal import arms_status, heard, milestone_lines, plain, search_rows, table
 
 
@@ -102,30 +98,6 @@ def status(folder: StudyFolder, /) -> Answer:
     return Answer(
         payload, "\n".join(table([(key, plain(value)) for key, value in {**payload, "last_event": last}.items()]))
     )
-
-
-@app.command
-def ui(folder: StudyFolder, /, *, port: int = 5000, dry_run: bool = False) -> Answer:
-    """Open MLflow on the study's tracking store.
-
-    Args:
-        folder: the study's folder.
-        port: of the page on this machine.
-        dry_run: say the command only.
-    """
-    from sp_search.folder import tracking_uri
-    from sp_search.tracking.mlflow import ui_command
-
-    uri = tracking_uri(folder)
-    if uri is None:
-        raise StudyError([f"{folder}: the study was not tracked (tracking.uri: null), so there is nothing to open"])
-    command = ui_command(uri, port)
-    if not dry_run and not command.startswith("http"):
-        print(command, file=sys.stderr, flush=True)
-        arguments = [sys.executable, "-m", "mlflow", *shlex.split(command)[1:]]
-        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-        os.execve(sys.executable, arguments, environment)  # noqa: S606  # our own interpreter
-    return Answer({"command": command}, command)
 
 
 def _answer(result: Any) -> Answer:

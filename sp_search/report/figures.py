@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import log10
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,28 @@ def budget_over_time(story: Story) -> str | None:
 
 def accuracy_against_flops(story: Story) -> str | None:
     """Return every judged lineage by mean executed FLOPs and accuracy, or None when none was measured."""
+    draw = _frontier(story)
+    return None if draw is None else picture(draw, "accuracy", "Accuracy against mean FLOPs of every judged program")
+
+
+def frontier_png(story: Story) -> bytes | None:
+    """Return the same as a PNG: MLflow shows no SVG."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    draw = _frontier(story)
+    if draw is None:
+        return None
+    with rc_context(STYLE):
+        figure = Figure(figsize=SIZE_IN, layout="constrained")
+        draw(figure.add_subplot())
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _frontier(story: Story) -> Callable[[Axes], None] | None:
+    """Return what draws every judged lineage by mean executed FLOPs and accuracy, or None when none was measured."""
     points = [(row, accuracy) for row in story.ledger.rows if (accuracy := seen_accuracy(row)) is not None]
     if not points:
         return None
@@ -140,7 +162,7 @@ def accuracy_against_flops(story: Story) -> str | None:
         axes.grid(color=PALE, lw=0.6)
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, handletextpad=0.2, columnspacing=1.0)
 
-    return picture(draw, "accuracy", "Accuracy against mean FLOPs of every judged program")
+    return draw
 
 
 def seen_accuracy(row: LineageRow) -> float | None:

@@ -21,7 +21,7 @@ from sp_search.report.runs import run_link, selected_run
 from sp_search.report.sections import Part, parts, question
 from sp_search.report.words import answer, cards, minimum_words, spaced
 
-PAGE_NAME = "report.html"
+PAGE_NAME, FRONTIER_NAME = "report.html", "frontier.png"
 TONES = {
     "not finished": "open",
     "passed": "good",
@@ -54,16 +54,25 @@ class State(NamedTuple):
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report.html` into a study's folder, whole or not at all, and return its path.
+    """Write `report.html` into a study's folder, whole or not at all, and return its path; beside it `frontier.png`.
 
     Raises:
         StorageError: the folder holds no ledger, or `result.json` lacks what every result has.
     """
-    page = folder / PAGE_NAME
-    partial = page.with_suffix(".partial")
-    partial.write_text(render(read_story(folder)), encoding="utf-8")
-    os.replace(partial, page)
-    return page
+    from sp_search.report.figures import frontier_png
+
+    story = read_story(folder)
+    frontier = frontier_png(story)
+    if frontier is not None:
+        _write(folder / FRONTIER_NAME, frontier)
+    return _write(folder / PAGE_NAME, render(story).encode())
+
+
+def _write(path: Path, content: bytes) -> Path:
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+    return path
 
 
 def render(story: Story) -> str:

@@ -1,14 +1,11 @@
 """From ledger entries to what MLflow is to hold: a pure fold, so that shipping an entry twice changes nothing.
 
-A study is one parent run; every member at every visit is a child run. Keys of runs, steps and times follow from the
-ledger alone, never from the clock or the order of shipping.
+A study is one run, its members are runs below it, and their visits of a level runs below these. Keys of runs, steps and
+times follow from the ledger alone, never from the clock or the order of shipping.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal, NamedTuple
@@ -16,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 from sp_search.levels import LevelOutcome
 from sp_search.records import Assignment
 from sp_search.rows import LedgerReader, LineageRow
-from sp_search.selection import accuracy_low
+from sp_search.tracking.detail import Detail, chosen_detail
+from sp_search.tracking.figures import Tally, config_hash, frontier, member_params, scalars, system_metrics
 
 STUDY = "study"
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -33,8 +31,9 @@ class Point(NamedTuple):
 
 @dataclass
 class Update:
-    """What has changed in one run. Merging is writing into the same update again."""
+    """What has changed in one run. Merging is writing into the same update again. `parent` is a key."""
 
+    parent: str | None = None
     name: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
@@ -46,7 +45,7 @@ class Update:
 
 
 ENDINGS: dict[str, Status] = {"measured": "FINISHED", "cut": "KILLED"}
-"""How a run ends by the reason for which its trial was stopped; any other is a failure."""
+"""How a run ends by the reason for which its trial was stopped; what somebody stopped is killed, the rest failures."""
 
 
 class Updates:
@@ -55,92 +54,137 @@ class Updates:
     def __init__(self) -> None:
         """Begin before the header."""
         self.reader = LedgerReader()
+        self.detail: Detail = "study"
+        self.frontier: list[LineageRow] = []
         self.pending: dict[str, Update] = {}
         self.open: set[str] = set()
-        self._rows: dict[str, list[LineageRow]] = {}
-        self._training: dict[str, float] = {}
+        self._known: set[str] = set()
+        self._tallies: dict[str, Tally] = {}
+
+    @property
+    def study_id(self) -> str:
+        """What tells this study's runs from all others: its name, what it was begun with, and when."""
+        begun = self.reader.begun
+        return f"{begun['name']}-{config_hash(begun)}-{self.reader.began}"
 
     def read(self, entry: dict[str, Any]) -> None:
         """Take one ledger entry in."""
         time_ms = int(entry["time"] * 1000)
+        had_ended = self.reader.finished is not None
         reading = self.reader.read(entry)
         if "header" in entry:
             self._begin(entry["header"], time_ms)
         event = entry.get("event", {})
         if event.get("event") == "measured":
-            key = key_of(event["member"], event["visit"])
-            self._training[key] = self._training.get(key, 0.0) + event["training_flops"]
+            self._count(event, entry["seq"], time_ms)
+        self.frontier = frontier([*self.frontier, *reading.rows]) if reading.rows else self.frontier
+        self.reader.rows.clear()  # of a long study they would fill the memory of its driver
+        judged: dict[str, int] = {}
         for row in reading.rows:
-            self._rows.setdefault(key_of(row.assignment.member, row.assignment.visit), []).append(row)
-        for key in dict.fromkeys(key_of(row.assignment.member, row.assignment.visit) for row in reading.rows):
-            self._measure(key, entry["seq"], time_ms)
+            for key in self.keys(row.assignment.member, row.assignment.visit):
+                self._tally(key).add(row)
+                judged[key] = row.assignment.visit
+        for key, visit in judged.items():
+            self._measure(key, entry["seq"] if "/" in key else visit, time_ms)
         for outcome in reading.outcomes:
             self._close(outcome, time_ms)
         for member, reason in reading.stopped.items():
-            status = ENDINGS.get(reason, "FAILED")
-            self._end([key for key in self.open if key.startswith(f"member{member}/")], status, time_ms)
+            mine = [key for key in self.open if key == member_key(member) or key.startswith(f"{member_key(member)}/")]
+            self._end(mine, ENDINGS.get(reason, "KILLED" if reason.startswith("stopped") else "FAILED"), time_ms)
         for assignment in reading.started:
             self._start(assignment, time_ms)
         if reading.finished is not None:
+            judged_keys = [key for key in self.open if "/" not in key and self._tally(key).best is not None]
+            self._end(judged_keys, "FINISHED", time_ms)
             self._end(list(self.open), "KILLED", time_ms)
+        elif had_ended:  # somebody extended a study that was over
+            self.update(STUDY, time_ms).status = "RUNNING"
+
+    def keys(self, member: int, visit: int) -> list[str]:
+        """Return the runs below the study's in which a member's visit is told, outermost first."""
+        keys = {"study": [], "member": [member_key(member)], "level": [member_key(member), key_of(member, visit)]}
+        return keys[self.detail]
 
     def update(self, key: str, time_ms: int) -> Update:
         """Return the pending update of a run, for writing."""
-        update = self.pending.setdefault(key, Update(began_ms=time_ms))
+        above = None if key == STUDY else key.rpartition("/")[0] or STUDY
+        update = self.pending.setdefault(key, Update(parent=above, began_ms=time_ms))
         update.time_ms = time_ms
         return update
 
+    def _tally(self, key: str) -> Tally:
+        return self._tallies.setdefault(key, Tally())
+
     def _begin(self, header: dict[str, Any], time_ms: int) -> None:
-        update = self.update(STUDY, time_ms)
-        study = header.get("study", {})
-        update.name = str(header["name"])
+        update, study = self.update(STUDY, time_ms), header.get("study", {})
+        self.detail, lowered = chosen_detail(header)
+        update.name = f"{header['name']} / seed {header['seed']}"
         update.status = "RUNNING"
         update.params |= {"seed": str(header["seed"]), "config_hash": config_hash(study)}
         for part in ("task", "model", "prior", "scheduler"):
             update.params |= scalars(part, study.get(part, {}))
         update.tags |= {f"version.{name}": str(value) for name, value in header.get("versions", {}).items()}
+        update.tags |= {"run_of": "study", "tracking.detail": lowered or self.detail}
+        owner = study.get("tracking", {}).get("owner", "")
+        update.tags |= {"owner": owner} if owner else {}
 
     def _start(self, assignment: Assignment, time_ms: int) -> None:
-        key = key_of(assignment.member, assignment.visit)
-        self.open.add(key)
-        update = self.update(key, time_ms)
-        budget = assignment.budget
-        update.name = f"member {assignment.member} · {budget.measure} {budget.cap:g} · visit {assignment.visit}"
-        update.status = "RUNNING"
-        update.config = assignment.config
-        update.tags |= {
-            "member": str(assignment.member),
-            "level": str(assignment.level),
-            "visit": str(assignment.visit),
-            "milestone": f"{assignment.milestone:g}",
-            "selected": "false",
-        }
-        update.params |= {
-            "member": str(assignment.member),
-            "level": str(assignment.level),
-            "budget_cap": f"{budget.cap:g}",
-            "budget_kind": budget.kind,
-            "budget_measure": budget.measure,
-            "config_hash": config_hash(assignment.config),
-            **scalars("axis", budget.axis),
-            **scalars("config", assignment.config),
-        }
+        """Name the runs of an assignment and let them run; what never changes in them is told once."""
+        budget, member = assignment.budget, str(assignment.member)
+        for key in self.keys(assignment.member, assignment.visit):
+            update = self.update(key, time_ms)
+            update.status = "RUNNING"
+            update.tags |= {"phase": "open", "milestone": f"{assignment.milestone:g}"}
+            self.open.add(key)
+            if key in self._known:
+                continue
+            self._known.add(key)
+            level = "/" in key
+            names = [f"member {member}", f"{budget.measure} {budget.cap:g}", f"visit {assignment.visit}"]
+            update.name = " / ".join(names if level else names[:1])
+            update.tags |= {"run_of": "level" if level else "member", "member": member}
+            update.tags |= {"selected": "false", "verified": "false"}
+            update.params |= {"member": member, "config_hash": config_hash(assignment.config)}
+            update.params |= member_params(assignment.config, self.reader.header.get("study", {}))
+            if not level:
+                update.config = assignment.config
+            if level or self.reader.header["population"].get("proposals"):
+                update.tags |= {"level": str(assignment.level), "visit": str(assignment.visit)}
+                update.params |= {"level": str(assignment.level), "budget_cap": f"{budget.cap:g}"}
+                update.params |= {"budget_kind": budget.kind, "budget_measure": budget.measure}
+                update.params |= scalars("axis", budget.axis)
+
+    def _count(self, event: dict[str, Any], seq: int, time_ms: int) -> None:
+        """Take in what a trial spent, and what its process used."""
+        for key in self.keys(event["member"], event["visit"]):
+            self._tally(key).training_flops += event["training_flops"]
+            if event.get("usage") is not None:
+                step = seq if "/" in key else event["visit"]
+                self.update(key, time_ms).points += _points(system_metrics(event["usage"]), step, time_ms)
 
     def _measure(self, key: str, step: int, time_ms: int) -> None:
-        metrics = frontier_metrics(self._rows[key]) | {"search/training_flops": self._training.get(key, 0.0)}
-        self.update(key, time_ms).points += _points(metrics, step, time_ms)
+        update, tally = self.update(key, time_ms), self._tally(key)
+        update.points += _points(tally.metrics(), step, time_ms)
+        update.tags["verified"] = str(tally.passed > 0).lower()
 
     def _close(self, outcome: LevelOutcome, time_ms: int) -> None:
-        """End the children of a closed level, and add a step to the study's curves. Who was not heard was cut."""
-        keys = [key for key in self.open if key.endswith(f"/visit{outcome.visit}")]
-        for key in keys:
+        """End the runs of a closed level, and add a step to the study's curves. Who was not heard was cut.
+
+        `verdict` is the level's; whether a member has a verified program is its `verified`.
+        """
+        levels = [key for key in self.open if key.endswith(f"/visit{outcome.visit}")]
+        heard = {key.partition("/")[0] for key in levels} | {member_key(member) for member in outcome.members}
+        for key in [*levels, *(heard & self.open)]:
             self.update(key, time_ms).tags |= {"verdict": outcome.verdict, "phase": outcome.phase}
-        self._end([key for key in keys if key in self._rows], "FINISHED", time_ms)
-        self._end([key for key in keys if key not in self._rows], "KILLED", time_ms)
-        curve = {"budget_cap": outcome.cap, "passed": outcome.passed, "lineages": outcome.tried}
-        curve["looks"] = self.reader.looks
+        judged = [key for key in levels if self._tally(key).best is not None]
+        self._end(judged, "FINISHED", time_ms)
+        self._end([key for key in levels if key not in judged], "KILLED", time_ms)
+        curve = {"level/budget_cap": outcome.cap, "level/passed": outcome.passed, "level/lineages": outcome.tried}
+        curve["search/looks"] = self.reader.looks
         curve |= {f"search/{use}_flops": flops for use, flops in self.reader.spent.items()}
-        self.update(STUDY, time_ms).points += _points(curve, outcome.visit, time_ms)
+        update = self.update(STUDY, time_ms)
+        update.points += _points(curve, outcome.visit, time_ms)
+        update.tags |= {"phase": outcome.phase, "verdict": outcome.verdict, "milestone": f"{outcome.milestone:g}"}
 
     def _end(self, keys: list[str], status: Status, time_ms: int) -> None:
         for key in keys:
@@ -148,67 +192,14 @@ class Updates:
             self.open.discard(key)
 
 
+def member_key(member: int) -> str:
+    """Return the key of a member's run."""
+    return f"member{member}"
+
+
 def key_of(member: int, visit: int) -> str:
-    """Return the key of a child run."""
-    return f"member{member}/visit{visit}"
-
-
-def config_hash(config: dict[str, Any]) -> str:
-    """Return a short SHA-256 of a configuration in canonical JSON."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
-
-
-def scalars(group: str, config: dict[str, Any]) -> dict[str, str]:
-    """Return the numbers, words and switches of a configuration as params; the whole of it is an artifact."""
-    return {
-        metric_name(f"{group}.{name}"): str(value)[:250]
-        for name, value in config.items()
-        if isinstance(value, int | float | str | bool)
-    }
-
-
-def metric_name(name: str) -> str:
-    """Return a name that MLflow accepts."""
-    return re.sub(r"[^\w\-. /]", "_", name, flags=re.ASCII).replace("..", "__")[:250]
-
-
-def frontier_metrics(rows: list[LineageRow]) -> dict[str, float]:
-    """Return what one scatter needs: cost and accuracy of a visit's best program, and how many lineages passed.
-
-    The best is the cheapest that passed, else the most accurate.
-    """
-
-    def order(row: LineageRow) -> tuple[float, ...]:
-        count = row.accuracy
-        return not row.report.passed, row.mean_flops if row.report.passed else -(
-            count.correct / count.n if count else 0
-        )
-
-    best = min(rows, key=order)
-    found = best.measured
-    passed = sum(row.report.passed for row in rows)
-    metrics: dict[str, float] = {
-        "budget_cap": best.assignment.budget.cap,
-        "lineages": len(rows),
-        "pass_rate": passed / len(rows),
-        "mean_flops": best.mean_flops,
-        "max_available_flops": found.max_available_flops,
-        "serial_depth": found.serial_depth,
-        "parameters": found.parameters,
-        "train_steps": found.train_steps,
-    }
-    if best.accuracy is not None:
-        metrics["accuracy"] = best.accuracy.correct / best.accuracy.n
-        metrics["accuracy_low"] = accuracy_low(best.accuracy, best.alpha)
-    for name, count in found.gates.items():
-        metrics[metric_name(f"gates/{name}")] = count.correct / count.n
-    for measure, sample in found.compute.items():
-        metrics |= {metric_name(f"mean_{measure}"): sample.mean, metric_name(f"p95_{measure}"): sample.p95}
-        metrics[metric_name(f"max_{measure}")] = sample.largest
-    for name, value in found.diagnostics.items():
-        if value is not None:
-            metrics[metric_name(f"diagnostics/{name}")] = float(value)
-    return metrics
+    """Return the key of the run of a member's visit."""
+    return f"{member_key(member)}/visit{visit}"
 
 
 def _points(metrics: dict[str, float], step: int, time_ms: int) -> list[Point]:

@@ -8,15 +8,17 @@ therefore keeps no checkpoint of it.
 from __future__ import annotations
 
 import importlib
+import resource
 import sys
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
 import ray
 from ray.tune import PlacementGroupFactory, Trainable
 
 from sp_search.errors import StorageError, describe
 from sp_search.plan import build_runner
-from sp_search.records import Assignment, LevelRunner, Measured, MemberFailed, Record, RunnerState
+from sp_search.records import Assignment, LevelRunner, Measured, MemberFailed, Record, RunnerState, Usage
 from sp_search.store import CheckpointStore, Stored, begin_state, spent_flops, store_at
 from sp_search.study import Study
 
@@ -77,6 +79,30 @@ class Fence:
             raise StorageError(f"attempt {self.attempt} was superseded by attempt {newest}")
 
 
+class Clocks(NamedTuple):
+    """Seconds by the wall and of this process's threads, when it took an assignment up."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> Clocks:
+        """Read both."""
+        return cls(time.monotonic(), time.process_time())
+
+    def usage(self) -> Usage:
+        """Return what this process used since, and its peaks."""
+        kilo = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
+        torch, now = sys.modules.get("torch"), Clocks.now()
+        on_gpu = torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized()
+        return Usage(
+            wall_seconds=round(now.wall - self.wall, 3),
+            cpu_seconds=round(now.cpu - self.cpu, 3),
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo,
+            peak_gpu_memory_bytes=torch.cuda.max_memory_allocated() if on_gpu and torch is not None else None,
+        )
+
+
 class LevelTrainable(Trainable):
     """Runs assignments. What the member's own code raises is reported as its failure; a full disk stops the driver."""
 
@@ -99,6 +125,7 @@ class LevelTrainable(Trainable):
         self._fence = Fence(self._store, self._assignment)
         self._threads = max(1, int(config["cpu"]))
         self._state: RunnerState | None = None
+        self._began = Clocks.now()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another assignment in the same process."""
@@ -118,7 +145,8 @@ class LevelTrainable(Trainable):
         report["training_flops"] = spent_flops(self._state)
         if measured is not None:
             # A slice stored by an earlier attempt carries that attempt's number.
-            report["measured"] = measured.model_copy(update={"attempt": assignment.attempt}).model_dump_json()
+            said = {"attempt": assignment.attempt, "usage": self._began.usage()}
+            report["measured"] = measured.model_copy(update=said).model_dump_json()
         return report
 
     def _slice(self) -> Measured | None:
