@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sp_search.report.figures import GREY, OKABE_ITO, PALE, picture
+from sp_search.report.figures import GREY, MEMBER_MARKERS, OKABE_ITO, PALE, picture
 from sp_search.report.reading import Curve, NeedRow, ResultFile
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def overthinking_curve(result: ResultFile) -> str | None:
 
     def draw(axes: Axes) -> None:
         for index, curve in enumerate(curves):
-            _draw_curve(axes, curve, OKABE_ITO[index])
+            _draw_curve(axes, curve, OKABE_ITO[index], MEMBER_MARKERS[index])
         exits = result.program.get("exits") if result.program else None
         if exits:
             axes.axvline(float(exits), color=GREY, lw=1, ls=(0, (4, 3)), zorder=0)
@@ -33,9 +33,9 @@ def overthinking_curve(result: ResultFile) -> str | None:
     return picture(draw, "overthinking", "Accuracy against the number of exits, beyond those that the program takes")
 
 
-def _draw_curve(axes: Axes, curve: Curve, colour: str) -> None:
+def _draw_curve(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
     exits = range(1, len(curve.accuracy_N) + 1)
-    axes.plot(exits, curve.accuracy_N, color=colour, marker="o", ms=3, lw=1.6, label=curve.distribution)
+    axes.plot(exits, curve.accuracy_N, color=colour, marker=marker, ms=3.5, lw=1.6, label=curve.distribution)
 
 
 def rollouts_by_need(result: ResultFile) -> str | None:
