@@ -344,7 +344,9 @@ def test_the_options_of_every_command_are_frozen():
 
     commands = {name for name in app if not name.startswith("-")}
     assert commands == {
-        "run", "resume", "plan", "simulate", "validate", "status", "report", "export", "ui", "list", "schema", "mlflow-sync",
+        "run", "resume", "plan", "simulate", "validate", "status", "report", "export", "ui", "list", "schema",
+        "compare",
+        "mlflow-sync",
         "audit", "claims", "figures", "game", "tax", "init", "studies",
         "stop", "pause", "add", "extend", "retry", "logs", "doctor", "submit", "fetch", "pack",
     }  # fmt: skip
