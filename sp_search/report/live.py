@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 REFRESH_PER_SECOND = 4
 MOST_VISITS_AHEAD = 200
+EVERY_S = 30.0
+"""Off a terminal, the longest that a level which goes on stays silent."""
 
 
 class Progress(NamedTuple):
@@ -35,8 +37,9 @@ class Progress(NamedTuple):
 class LiveLine:
     """Shows a search on `stream`. `update` is cheap: it only notes where the search stands."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, every_s: float = EVERY_S) -> None:
         """Begin the clock; nothing is shown before the first update."""
+        self.every_s, self._said = every_s, 0.0
         self.stream = sys.stderr if stream is None else stream
         self.began = time.monotonic()
         self.progress: Progress | None = None
@@ -44,20 +47,26 @@ class LiveLine:
         self._live: Live | None = None
 
     def update(self, search: Search) -> None:
-        """Note where the search stands. Off a terminal, print a line when it has moved to another level."""
+        """Note where the search stands. Off a terminal, print a line at a new level, and now and then within one."""
         if search.state.open is None:
             return
         level, before = search.state.open, self.progress
         if before is not None and before.visit == level.visit:
             self.progress = before._replace(done=_done(search), failed=search.broken)
+            if not self.stream.isatty() and time.monotonic() - self._said >= self.every_s:
+                self._say()
             return
         self.first_visit = level.visit if before is None else self.first_visit
         self.progress = progress_of(search)
         if not self.stream.isatty():
-            self.stream.write(self.line() + "\n")
-            self.stream.flush()
+            self._say()
         elif self._live is None:
             self._live = self._start()
+
+    def _say(self) -> None:
+        self._said = time.monotonic()
+        self.stream.write(self.line() + "\n")
+        self.stream.flush()
 
     def close(self) -> None:
         """Take the moving line away."""

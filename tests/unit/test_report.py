@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import subprocess
 import sys
@@ -191,7 +192,7 @@ class Terminal(io.StringIO):
 def test_plain_lines_come_once_a_level_and_the_estimate_follows_the_scheduler(tmp_path: Path) -> None:
     search = write_study(tmp_path, until=0)
     stream = io.StringIO()
-    line = LiveLine(stream)
+    line = LiveLine(stream, every_s=math.inf)
     line.update(search)
     assert stream.getvalue() == ""
     replayed = follow(tmp_path / "whole", line)
@@ -200,6 +201,14 @@ def test_plain_lines_come_once_a_level_and_the_estimate_follows_the_scheduler(tm
     assert lines[0].startswith("up fast: 1 rollout · best none yet · 0 trials done, 0 failed · 0:")
     assert lines[5].startswith("confirming: 4 rollouts · best 5 rollouts")
     assert "left" in lines[5]
+
+
+def test_a_level_that_goes_on_says_so_off_a_terminal_now_and_then(tmp_path: Path) -> None:
+    often, seldom = io.StringIO(), io.StringIO()
+    follow(tmp_path / "often", LiveLine(often, every_s=0.0))
+    follow(tmp_path / "seldom", LiveLine(seldom, every_s=math.inf))
+    assert len(often.getvalue().splitlines()) > len(seldom.getvalue().splitlines())
+    assert "\x1b" not in often.getvalue()
 
 
 def follow(folder: Path, line: LiveLine) -> Search:
