@@ -1,8 +1,8 @@
 """What MLflow costs a study: training with a server that is dead or hangs against training untracked, and a large page.
 
 Untracked, a port where nothing listens, and one that accepts and never answers, run in turn on the same machine, one
-member in this process. The ratio is of the search's seconds; what the end waits for is told apart. `--page` ships
-10,000 judged lineages to an `mlflow server` and times, in a headless Chromium, until a study's page shows its
+member in this process. The ratio is of the search's seconds; what the end waits for is told apart. `--page DETAIL`
+ships 10,000 judged lineages, and times on an `mlflow server`, in a headless Chromium, until a study's page shows its
 description and until the list shows its runs.
 """
 
@@ -79,7 +79,7 @@ def dead_servers() -> None:
     keep("tracking_dead", {"rows": rows, "figures": figures})
 
 
-def write_large(folder: Path) -> int:
+def write_large(folder: Path, detail: str) -> int:
     """Write a study's ledger in which every member is judged at every level; return its judged lineages."""
     from sp_search.ledger import Ledger, read_ledger
     from sp_search.levels import Terms
@@ -93,7 +93,7 @@ def write_large(folder: Path) -> int:
     budgets = [Budget(kind="max", measure="rollouts", cap=cap, axis={"rollouts": int(cap)}) for cap in caps]
     members = [Member(member=index, config={"width": 8 + index}, budgets=list(budgets)) for index in range(MEMBERS)]
     population, terms = Population(members=members, replicas=REPLICAS), Terms(seed=0, milestones=[0.9], quorum=False)
-    study = {"task": {"kind": "parity"}, "model": {"kind": "recall_conv"}}
+    study = {"task": {"kind": "parity"}, "model": {"kind": "recall_conv"}, "tracking": {"detail": detail}}
     parts = {"space": space, "population": population, "terms": terms}
     folder.mkdir(parents=True)
     with Ledger(folder, create=True) as ledger:
@@ -158,7 +158,7 @@ def server(folder: Path) -> Iterator[str]:
         running.wait(60)
 
 
-def page() -> None:
+def page(detail: str) -> None:
     """Print how long a study's page and the list of runs take to show their figures."""
     from playwright.sync_api import sync_playwright
 
@@ -166,11 +166,11 @@ def page() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "study"
-        rows = write_large(study)
+        rows = write_large(study, detail)
         print(f"{rows} judged lineages")
         with server(Path(folder)) as address:
             began = time.monotonic()
-            lag = Shipper(address, "large", study).finish(3600)
+            lag = Shipper(f"sqlite:///{folder}/mlflow.db", "large", study).finish(3600)
             shipped_s = time.monotonic() - began
             print(f"shipped in {shipped_s:.0f} s {lag.message}")
             where = study_page(study, address) or ""
@@ -183,7 +183,10 @@ def page() -> None:
                 browser.close()
     figures = {name: round(median(seconds), 2) for name, seconds in times.items()}
     print(figures, times)
-    keep("tracking_page", {"rows": rows, "shipped_s": round(shipped_s, 1), "seconds": times, "median_s": figures})
+    keep(
+        "tracking_page",
+        {"rows": rows, "detail": detail, "shipped_s": round(shipped_s, 1), "seconds": times, "median_s": figures},
+    )
 
 
 def load(browser: Any, address: str, text: str) -> float:
@@ -200,5 +203,6 @@ def load(browser: Any, address: str, text: str) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--page", action="store_true", help="time the pages of 10,000 judged lineages")
-    page() if parser.parse_args().page else dead_servers()
+    parser.add_argument("--page", choices=["member", "level"], help="time the pages of 10,000 judged lineages")
+    detail = parser.parse_args().page
+    dead_servers() if detail is None else page(detail)
