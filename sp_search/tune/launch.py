@@ -12,7 +12,7 @@ import secrets
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import ray
@@ -27,6 +27,7 @@ from sp_search.signals import Signals, bounded
 from sp_search.store import FolderStore, store_at
 from sp_search.study import Cluster
 from sp_search.tune.actor import LevelTrainable, RunnerRecipe
+from sp_search.tune.lost_actors import survived
 from sp_search.tune.nodes import require_alike, wait_for
 from sp_search.tune.scheduler import Asked, Limit, Progress, StopRequested, TuneBudgetScheduler
 from sp_search.tune.search import AssignmentSearcher
@@ -125,8 +126,14 @@ def run_tune(
                     callbacks=[_Silent()],
                 ),
             )
-            with suppress(StopRequested):
-                tuner.fit()
+            try:
+                with survived():
+                    tuner.fit()
+            except StopRequested:
+                pass
+            except RuntimeError:  # of Tune's table of results, which nobody needs: it fails where a trial never began
+                if not scheduler.finished():
+                    raise
         stopped = signals.interrupted()
     if search.state.finished is None or stopped is not None:
         raise stopped or Interrupted(folder, signal.SIGTERM)
@@ -160,7 +167,8 @@ def _fitting(cpu: float, gpu: float, concurrent: int | None) -> int:
         raise StudyError(
             [
                 f"resources: a trial asks for {cpu:g} CPU and {gpu:g} GPU, "
-                f"the largest machine of the cluster has {most['CPU']:g} CPU and {most['GPU']:g} GPU"
+                f"the largest machine of the cluster has {most['CPU']:g} CPU and {most['GPU']:g} GPU: "
+                "ask for less (--set resources.gpu=0), or give a cluster that has it (--address, --cluster)"
             ]
         )
     return slots if concurrent is None else min(slots, concurrent)

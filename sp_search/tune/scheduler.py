@@ -38,6 +38,7 @@ from sp_search.records import (
 from sp_search.search import Search
 from sp_search.store import Store, parked
 from sp_search.tune.actor import event_of
+from sp_search.tune.lost_actors import REASON
 from sp_search.tune.slots import Pace, Slots, Work
 
 Limit = Callable[[Search], str | None]
@@ -145,7 +146,7 @@ class TuneBudgetScheduler(TrialScheduler):
         member = _member(trial)
         if self._trials.get(member) is trial:
             del self._trials[member]
-            work, reason = self._slots.forget(member), self._killed.pop(member, "its worker died")
+            work, reason = self._slots.forget(member), self._killed.pop(member, REASON.get())
             if work is not None and work.leaving:
                 self._feed(tune_controller, self._parked(work))
             elif work is not None:

@@ -29,13 +29,13 @@ def answer(search):
     return {"found": {str(key): level for key, level in search.state.found.items()}, "history": history}
 
 
-def main(folder: Path, study: str, address: str | None = None) -> int:
+def main(folder: Path, study: str, address: str | None = None, seconds: float = 0.1) -> int:
     with Ledger(folder, create=not (folder / LEDGER_NAME).exists()) as ledger:
         search = STUDIES[study](ledger.append)
         search.replay(list(ledger.entries))
         try:
             cluster = Cluster(address=address or "local")
-            runner = recipe(log=str(folder / "slices.jsonl"), seconds=0.1, **RUNNER)
+            runner = recipe(log=str(folder / "slices.jsonl"), seconds=float(seconds), **RUNNER)
             run_tune(search, runner, folder, cluster=cluster)
         except Interrupted as interrupted:
             return 128 + interrupted.signal_number

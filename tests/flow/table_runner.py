@@ -85,6 +85,7 @@ class TableRunner:
             row = {
                 "pid": os.getpid(),
                 "time": time.time(),
+                "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
                 "slice": done,
                 **assignment.model_dump(include={"member", "visit", "attempt"}),
             }

@@ -32,7 +32,7 @@ class Driver:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         if not address:
             del environment["RAY_AUTH_MODE"]  # a cluster of its own, as users have it: with a token
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment)
+        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
 
     def wait_for(self, reached, limit_s=120.0):
         """Wait until `reached()`, while the driver runs."""
@@ -42,11 +42,16 @@ class Driver:
             assert time.monotonic() < deadline, "the driver made no progress"
             time.sleep(0.01)
 
-    def end(self, number):
-        """Send a signal and return the exit code, and the seconds that it took."""
+    def end(self, number, *, whole=False):
+        """Send a signal, perhaps to the whole process group; return the exit code, and the seconds that it took."""
         started = time.monotonic()
-        self.process.send_signal(number)
+        os.kill(-self.process.pid if whole else self.process.pid, number)
         return self.process.wait(30), time.monotonic() - started
+
+    def left(self):
+        """Return the processes of the driver's session that live."""
+        told = subprocess.run(["ps", "-s", str(self.process.pid), "-o", "stat=,args="], capture_output=True, text=True)
+        return [line for line in told.stdout.splitlines() if line[0] != "Z"]
 
     def answer(self):
         """Wait for the driver to finish, and return its answer."""
@@ -145,13 +150,19 @@ def test_a_driver_killed_in_every_phase_gives_the_answer_of_an_unbroken_run(stud
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(200)
+@pytest.mark.parametrize("whole", [False, True], ids=["driver", "group"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_driver_asked_to_stop_ends_within_seconds_and_can_be_resumed(number, tmp_path):
+def test_a_driver_asked_to_stop_ends_within_seconds_and_can_be_resumed(number, whole, tmp_path):
+    """A terminal, `timeout`, systemd and Slurm signal all processes at once, those of Ray too."""
     driver = Driver(tmp_path)
     driver.wait_for(lambda: lines(tmp_path) >= 4)
-    code, seconds = driver.end(number)
+    code, seconds = driver.end(number, whole=whole)
     assert code == 128 + number
     assert seconds < 8
+    deadline = time.monotonic() + 60
+    while driver.left():
+        assert time.monotonic() < deadline, driver.left()
+        time.sleep(0.1)
     found = Driver(tmp_path).answer()
     assert found.pop("spent") == check_work(tmp_path, ends=1)
     assert found == unbroken()

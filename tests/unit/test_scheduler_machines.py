@@ -228,7 +228,7 @@ class Cluster(RuleBasedStateMachine):
         passes = self.passes()
         self.feed(MemberAdded(added=added, by="ada"))
         assert self.passes() == passes
-        assert (self.going_on() or not any(budgets) or self.search.state.found)
+        assert self.going_on() or not any(budgets) or self.search.state.found
 
     @precondition(lambda self: not self.calm and self.search.state.dropped)
     @rule()
