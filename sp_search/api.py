@@ -253,14 +253,15 @@ def export(
     source = Path(folder) / "program"
     if not (source / "config.json").exists():
         raise StorageError(f"{folder} holds no program: the study has not met a milestone (yet)")
-    task, facts = recorded_study(read_ledger(Path(folder)), Path(folder)).task, read_config(source).get("facts", {})
-    program, result = load_program(source), _read_json(Path(folder) / RESULT_NAME)
-    if Shape(**program.model.origin["shape"]) != task.shape():
-        raise StorageError(f"{source} was built for another task than the study's {task.kind_name()}")
-    seed = derive_seed(result["seed"], "export")
-    batch, _ = draw_batch(task, task.distributions()[0], "sealed", EXPORT_EXAMPLES, seed, 0)
+    study, program = recorded_study(read_ledger(Path(folder)), Path(folder)), load_program(source)
+    if Shape(**program.model.origin["shape"]) != study.task.shape():
+        raise StorageError(f"{source} was built for another task than the study's {study.task.kind_name()}")
+    seed, distribution = derive_seed(study.seed, "export"), study.task.distributions()[0]
+    batch, _ = draw_batch(study.task, distribution, "sealed", EXPORT_EXAMPLES, seed, 0)
+    facts, path = read_config(source).get("facts", {}), Path(folder) / RESULT_NAME
+    spent = read_json(path).get("search_flops", {}) if path.exists() else {}
     target = Path(output) if output is not None else Path(folder) / "export"
-    write_export(target, program, batch.x_BTC, form, facts, result.get("search_flops", {}))
+    write_export(target, program, batch.x_BTC, form, facts, spent)
     return target
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,25 @@ def test_export_copies_the_trusted_form_once(finished: sp_search.Result, tmp_pat
     assert {"model.safetensors", "config.json", "card.md", "load.py"} <= {path.name for path in target.iterdir()}
     with pytest.raises(StorageError, match="exists"):
         api.export(finished.folder, output=target)
+
+
+def test_a_graph_of_the_program_costs_what_the_study_says_of_it(finished: sp_search.Result, tmp_path: Path) -> None:
+    from sp_search import api
+
+    said = json.loads((api.export(finished.folder, "pt2", tmp_path / "graph") / "config.json").read_text())["export"]
+    assert (said["form"], said["check"]["n"], said["check"]["equal_answers"]) == ("fixed", 1_024, 1.0)
+    assert said["costs"]["flops_per_example"] == finished.payload["mean_flops_per_example"]["value"]
+    assert said["as_the_stopping_program"] is None
+
+
+def test_a_study_does_not_differ_from_its_copy(finished: sp_search.Result, tmp_path: Path) -> None:
+    from sp_search import api
+
+    copy = shutil.copytree(finished.folder, tmp_path / "copy")
+    with pytest.raises(StudyError, match="another study of the same setting and seed"):
+        api.compare([finished.folder, copy])
+    with pytest.raises(StudyError, match="named twice"):
+        api.compare([copy, tmp_path / "." / "copy"])
 
 
 @pytest.mark.parametrize("line", [2, 3, 4])
