@@ -7,7 +7,7 @@ machine that is busy, or trials side by side, take longer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import exp, log
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,10 +32,10 @@ KEPT = 2
 
 
 class Rate(NamedTuple):
-    """Training FLOPs per second, of a level at this price (training FLOPs per step and lineage)."""
+    """What a plan prices a level at, the most FLOPs that it can take, per second: not the machine's own speed."""
 
     price: float
-    flops_per_second: float
+    planned_flops_per_second: float
 
 
 class Disk(NamedTuple):
@@ -45,14 +45,16 @@ class Disk(NamedTuple):
     every_level: int
 
 
-def calibrate(study: Study, plan: Plan, seconds: float = SECONDS) -> list[Rate]:
-    """Measure training at the cheapest and the dearest level of listed members, each for about `seconds`.
+def calibrate(
+    study: Study, plan: Plan, seconds: float = SECONDS, clock: Callable[[], float] = perf_counter
+) -> list[Rate]:
+    """Measure training at the cheapest and the dearest level of listed members, each for about `seconds` of `clock`.
 
     Imports torch, and trains on its own seeds; nothing is kept.
     """
     rows = sorted((row for row in plan.rows if row.training_flops is not None), key=_price)
     ends = [rows[0]] if _price(rows[0]) == _price(rows[-1]) else [rows[0], rows[-1]]
-    return [Rate(_price(row), _measured(study, plan, row, seconds)) for row in ends]
+    return [Rate(_price(row), _measured(study, plan, row, seconds, clock)) for row in ends]
 
 
 class _Steep:
@@ -126,13 +128,13 @@ def _rate(price: float, rates: list[Rate]) -> float:
     """Interpolate the rate at a price, both on logarithmic scales; beyond the ends it stays."""
     low, high = rates[0], rates[-1]
     if len(rates) == 1:
-        return low.flops_per_second
+        return low.planned_flops_per_second
     share = (log(price) - log(low.price)) / (log(high.price) - log(low.price))
-    return exp((1 - share) * log(low.flops_per_second) + share * log(high.flops_per_second))
+    return exp((1 - share) * log(low.planned_flops_per_second) + share * log(high.planned_flops_per_second))
 
 
-def _measured(study: Study, plan: Plan, row: PlannedLevel, seconds: float) -> float:
-    """Return FLOPs per second of slices of ever more steps, until one takes `seconds`; the first warms up."""
+def _measured(study: Study, plan: Plan, row: PlannedLevel, seconds: float, clock: Callable[[], float]) -> float:
+    """Return what a second does of slices of ever more steps, until one takes `seconds`; the first warms up."""
     member = next(one for one in plan.population.members if one.member == row.member)
     budget, lineages = member.budgets[row.level], list(range(study.population.replicas))
     assert budget is not None
@@ -140,15 +142,15 @@ def _measured(study: Study, plan: Plan, row: PlannedLevel, seconds: float) -> fl
         member=member.member, visit=1, level=row.level, attempt=1, milestone=study.milestones[0], budget=budget,
         config=member.config, lineages=lineages, seeds=lineages,
     )  # fmt: skip
+    settings = study.train_settings(study.member_parts()[member.member])
     steps = 1
     while True:
         slices = study.train.model_copy(update={"steps": 100 * steps, "evaluate_every": steps})
         runner = build_runner(study.model_copy(update={"train": slices}))
         state = runner.begin(assignment, None)
-        began = perf_counter()
-        state, _ = runner.step(assignment, state)
-        taken = perf_counter() - began
-        whole = study.train_settings(study.member_parts()[member.member]).evaluate_every
-        if steps > 1 and (taken >= seconds or steps >= whole):
-            return float(state.meta["training_flops"]) / taken
-        steps *= 4
+        began = clock()
+        runner.step(assignment, state)
+        taken = clock() - began
+        if steps > 1 and (taken >= seconds or steps == settings.evaluate_every):
+            return (row.training_flops or 0.0) * steps / settings.steps / taken
+        steps = min(4 * steps, max(2, settings.evaluate_every))

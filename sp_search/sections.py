@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import ceil, log
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from sp_search.strict import Section, show
 
+SECRET = re.compile(r"(?i)pass|pwd|secret|token|key")
 TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
 
 
@@ -168,7 +170,7 @@ class Tracking(Section):
         parts = urlsplit(uri)
         if not uri.isprintable() or parts.scheme.partition("+")[0] not in TRACKING_SCHEMES:
             raise ValueError(f"got {show(parts.scheme or uri)}: it should begin with one of {_schemes()}")
-        if parts.password is not None:
+        if parts.password is not None or SECRET.search(parts.query):
             raise ValueError("it holds a password: leave it out, and give MLFLOW_TRACKING_PASSWORD in the environment")
         if parts.scheme in ("http", "https") and not parts.hostname:
             raise ValueError(f"got {show(uri)}: it names no host, as in http://localhost:5000")

@@ -42,6 +42,7 @@ from sp_search.plugins import UnknownPluginError, use
 
 __all__ = ["Answer", "ExitCode", "app", "main"]
 
+MOST_SAID = 100
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -81,7 +82,9 @@ def _failure(error: Exception) -> tuple[int, list[str]]:
     """Return the exit code of an error, and what to say."""
     match error:
         case StudyError():
-            return ExitCode.USAGE, error.problems
+            more = len(error.problems) - MOST_SAID
+            rest = [f"and {more:,} more: mend these first"] if more > 0 else []
+            return ExitCode.USAGE, [*error.problems[:MOST_SAID], *rest]
         case Interrupted():
             return 128 + error.signal_number, [str(error)]
         case UnknownPluginError():

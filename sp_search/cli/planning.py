@@ -115,7 +115,7 @@ def _foreseen(asked: Study, planned: Plan, calibrated: bool) -> dict[str, Any]:
     if calibrated and disk.each_level <= calibration.MOST_MEASURED_BYTES:
         rates = calibration.calibrate(asked, planned)
         found |= {
-            "training_flops_per_second": [rate.flops_per_second for rate in rates],
+            "planned_flops_per_second": [rate.planned_flops_per_second for rate in rates],
             "training_seconds_at_most": calibration.training_seconds(planned, rates),
             "training_seconds": calibration.training_seconds(planned, rates, counts),
         }

@@ -59,7 +59,7 @@ def test_calibrating_measures_the_cheapest_and_the_dearest_level():
     rates = calibration.calibrate(study, plan, seconds=0.01)
     prices = [row.training_flops for row in plan.rows]
     assert [rate.price for rate in rates] == [min(prices), max(prices)]
-    assert all(rate.flops_per_second > 0 for rate in rates)
+    assert all(rate.planned_flops_per_second > 0 for rate in rates)
 
 
 def test_a_plan_says_trials_flops_time_and_disk_and_writes_nothing(tmp_path, monkeypatch, capsys):
