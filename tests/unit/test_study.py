@@ -221,6 +221,9 @@ train: {step: 3, steps: "7"}
         ("tracking: {uri: 'file:///etc'}", 'tracking.uri: got "file"'),
         ("tracking: {uri: mlruns}", 'tracking.uri: got "mlruns"'),
         ("tracking: {uri: 'http://'}", "tracking.uri: got"),
+        ("tracking: {detail: lineage}", "tracking.detail: got"),
+        ('tracking: {owner: "a\\eb"}', "tracking.owner: got"),
+        ('tracking: {notes: "a\\eb"}', "tracking.notes: got"),
         ("tracking: {uri: 'https://me:secret@host'}", "tracking.uri: it holds a password"),
     ],
 )
