@@ -2,7 +2,7 @@
 
     python benchmarks/plan_estimate.py      # some minutes; writes benchmarks/results/plan_estimate.json
 
-A ratio is foreseen over real. FLOPs come out too large: training may stop early, and a look at a small task's few inputs
+A ratio is foreseen over real. FLOPs come out too large: training may stop early, and a look at a task's few inputs
 is priced as if there were thousands. Seconds are the processor's, as other work on the machine would be most of what a
 clock shows; a study's also hold its imports, verification and page, so for short studies they come out too small.
 """

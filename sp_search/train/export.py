@@ -86,15 +86,22 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def _weights(folder: Path) -> Path:
+    return folder / "model.safetensors"
+
+
 def _built(folder: Path, config: dict[str, Any]) -> Program:
     spec: ModelSpec = find("models", config["model"]["kind"])(**config["model"])  # type: ignore[assignment]
     shape, exits = Shape(**config["shape"]), int(config["exits"])
     built = int(config["network"]["arguments"].get("exits", exits))
+    parameters, size = spec.parameters(shape, built, halting=config["halting"]), _weights(folder).stat().st_size
+    if parameters > size:  # float32 are four bytes each: nothing is allocated for what the weights cannot fill
+        raise ValueError(f"config.json asks for {parameters:,} parameters, and the weights are {size:,} bytes")
     model = spec.build(shape, built, halting=config["halting"], generator=Generator())
     if "prior" in config:
         prior: SpeedPrior = find("priors", config["prior"]["kind"])(**config["prior"])  # type: ignore[assignment]
         model = assembly.build(spec, prior, shape, built, Generator())
-    model.load_state_dict(load_file(folder / "model.safetensors"))
+    model.load_state_dict(load_file(_weights(folder)))
     return Program(model.eval(), HaltingRule(**config["rule"]), exits)
 
 
