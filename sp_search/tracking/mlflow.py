@@ -48,7 +48,7 @@ MEMORY = "mlflow.json"
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 LAST_TRIES = 3
 """How often a store that failed is tried again when the study is over; one that had failed before, once."""
-BATCH_LINES = 200
+BATCH_LINES = 1_000
 """Ledger lines that are shipped together: after so many, what a kill would repeat is remembered."""
 PORT = 5000
 
