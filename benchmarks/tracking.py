@@ -31,9 +31,9 @@ STUDY: dict[str, Any] = {
     "name": "tracking",
     "task": {"kind": "prefix_sums", "bits": 7},
     "model": {"kind": "recall_conv", "width": 8},
-    "scheduler": {"kind": "rollout_growth", "start": 2.0, "stop": 4.0},
+    "scheduler": {"kind": "rollout_growth", "start": 3.0, "stop": 4.0},
     "population": {"members": [{}], "replicas": 5},
-    "train": {"steps": 400},
+    "train": {"steps": 150},
     "milestones": [0.99],
 }
 MEMBERS, LEVELS, REPLICAS = 200, 10, 5

@@ -61,8 +61,10 @@ def study_note(study: dict[str, Any], members: str, result: dict[str, Any] | Non
     notes, owner = tracking.get("notes", ""), tracking.get("owner", "")
     said = [f"> {escaped(notes).replace(chr(10), chr(10) + '> ')}"] if notes else []
     said += [f"Owner: {escaped(owner)}"] if owner else []
-    told = ["The search has not ended."] if result is None else _answers(result, links)
-    return "\n\n".join([*told, *([members] if members else []), *said])
+    short = "The search has not ended." if result is None else short_answer(result, links)
+    told = [] if result is None else _answers(result, links)
+    head = " · ".join(one for one in (members, short) if one)  # MLflow folds what goes beyond two lines
+    return "\n\n".join([head] * bool(head) + told + said)
 
 
 def short_answer(result: dict[str, Any], links: dict[float, str]) -> str:
