@@ -6,7 +6,8 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 FIGURES ?= footprint quickstart prefix_growth longer addition predictor u_curve feedback parity mazes early_exit adapters \
-	ladder label_noise grid compaction compare_all overhead simulator coverage tune_scale kill_workers search_studies search detection
+	ladder label_noise grid compaction compare_all overhead simulator coverage tune_scale kill_workers driver replicas \
+	search_studies search detection
 
 .DELETE_ON_ERROR:
 .PHONY: help quickstart test test-all check format schema examples figures clean
