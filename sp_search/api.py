@@ -21,7 +21,7 @@ from sp_search.folder import (
     recorded_study,
     write_json,
 )
-from sp_search.ledger import LEDGER_NAME, read_ledger, was_begun
+from sp_search.ledger import LEDGER_NAME, is_over, read_ledger, was_begun
 from sp_search.plain_files import plain_folder, read_json, understood
 from sp_search.plan import Plan, plan_study
 from sp_search.records import derive_seed
@@ -170,7 +170,8 @@ def status(folder: str | Path) -> dict[str, Any]:
 def open(folder: str | Path) -> Result:
     """Return what a study's folder holds, as `run` would have: of one that is not over, what is known so far.
 
-    Its payload is `result.json`, or what `status` says, with `ended` "running" or "interrupted" and `met` false.
+    Its payload is `result.json`, or what `status` says, with `ended` "running" or "interrupted" and `met` false. A
+    study that was extended since its result was written is not over.
 
     Raises:
         StorageError: the folder is no study, or is damaged.
@@ -180,7 +181,7 @@ def open(folder: str | Path) -> Result:
         asked = recorded_arms(path)
         arms = {arm.name: open(arm_folder(path, arm)) for arm in asked.arms if was_begun(arm_folder(path, arm))}
         return Comparison(path, _read_json(path / COMPARISON_NAME), arms)
-    if (path / RESULT_NAME).exists():
+    if (path / RESULT_NAME).exists() and is_over(read_ledger(path)):
         return Result(path, _read_json(path / RESULT_NAME))
     known = status(path)
     return Result(path, {**known, "met": False, "ended": "interrupted" if known["driver"] is None else "running"})
@@ -302,7 +303,7 @@ def _drive_arms(asked: Arms, folder: Path, driver: Driver, where: Cluster) -> Co
 
 def _drive_arm(arm: Arm, own: Path, driver: Driver, where: Cluster) -> Result:
     """Begin, go on with, or read one arm."""
-    if (own / RESULT_NAME).exists():
+    if (own / RESULT_NAME).exists() and is_over(read_ledger(own)) and not pending(own):
         return Result(own, _read_json(own / RESULT_NAME))
     if was_begun(own):
         return go_on(own, driver, where)

@@ -54,4 +54,6 @@ def ask(folder: Path, request: Request, *, wait_s: float = WAIT_S) -> Heard:
         return Heard(True, driver, f"heard by {driver}")
     if driver is None:
         return Heard(False, None, f"nobody drives the study now: sp-search resume {folder} hears it")
+    if driver_of(folder) is None:
+        return Heard(False, None, f"the driver ended before it heard: sp-search resume {folder} hears it")
     return Heard(False, driver, f"not heard yet by {driver}: it looks between slices; sp-search status {folder} tells")

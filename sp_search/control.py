@@ -14,14 +14,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from sp_search.changes import CHANGES, changed_content
-from sp_search.errors import Interrupted, StudyError
+from sp_search.errors import Interrupted, StorageError, StudyError
+from sp_search.logbook import printable
 from sp_search.plan import price_member
 from sp_search.records import (
     Extended,
@@ -57,15 +58,26 @@ class Request(Record):
 
 
 def send(folder: Path, request: Request) -> Path:
-    """Put a request into a study's inbox, whole or not at all, and return its file."""
+    """Put a request into a study's inbox, whole or not at all, and return its file.
+
+    Raises:
+        StorageError: the folder cannot be written to.
+    """
     inbox = folder / INBOX
-    inbox.mkdir(exist_ok=True)
     signed = request.model_copy(update={"by": _somebody(), "at": round(time.time(), 3)})
     path = inbox / f"{time.time_ns():020}-{secrets.token_hex(4)}.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(signed.model_dump_json() + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        inbox.mkdir(exist_ok=True)
+        _write_whole(path, signed.model_dump_json() + "\n")
+    except OSError as error:
+        raise StorageError(f"cannot ask anything of {folder}: {error}. Ask as its owner, or make room") from error
     return path
+
+
+def _write_whole(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
 
 
 def pending(folder: Path) -> list[Path]:
@@ -135,7 +147,7 @@ class Inbox:
             Interrupted: somebody asked for a pause, and the ledger holds that by now.
         """
         if self._paused is not None:
-            sys.stderr.write(f"paused by {self._paused}\n")
+            sys.stderr.write(f"paused by {printable(self._paused)}\n")
             raise Interrupted(self.folder, signal.SIGTERM)
         if time.monotonic() - self._looked < LOOK_S:
             return []
@@ -145,9 +157,16 @@ class Inbox:
             self._paused = event.by
         return [] if event is None else [event]
 
-    def catch_up(self, search: Search) -> None:
-        """Take in what was asked for while nobody drove the study; a pause is over by now."""
+    def catch_up(self, search: Search, running_flops: Callable[[], float] = lambda: 0.0) -> None:
+        """Take in what was asked for while nobody drove the study; a pause is over by now.
+
+        Args:
+            search: replayed.
+            running_flops: what the trials had spent that ran when its driver ended; a stop counts it.
+        """
         while (event := self.take(search)) is not None:
+            if isinstance(event, LimitReached):
+                event = event.model_copy(update={"training_flops": running_flops()})
             if not isinstance(event, PauseAsked):
                 search.feed(event)
 
@@ -160,12 +179,12 @@ class Inbox:
                 changed = changed_study(self.study, event)
             except StudyError as error:
                 os.replace(path, path.with_suffix(".refused"))
-                sys.stderr.write(f"refused a request ({path.with_suffix('.refused')}): {error}\n")
+                sys.stderr.write(printable(f"refused a request ({path.with_suffix('.refused')}): {error}") + "\n")
                 continue
-            path.unlink()
             if changed is not self.study:
                 self.study = changed
-                (self.folder / "study.yaml").write_text(changed.dump_yaml(), encoding="utf-8")
+                _write_whole(self.folder / "study.yaml", changed.dump_yaml())
+            path.unlink()
             sys.stderr.write(f"{request.ask} asked for by {request.by!r}\n")
             return event
         return None
@@ -226,27 +245,31 @@ def _extended(request: Request, study: Study, search: Search) -> Extended:
         if not any(key == name or key.startswith(f"{name}.") for name in EXTENDABLE):
             raise StudyError([f"--set {key}: a study that was begun can be extended in {', '.join(EXTENDABLE)}"])
     asked = study_of(with_changes(study.resolved(), settings))
-    had, replicas = study.milestones, study.population.replicas
+    had, replicas = study.milestones, search.state.population.replicas
     if asked.milestones[: len(had)] != had:
         raise StudyError([f"milestones: got {asked.milestones}, and it should go on from {had}, which was begun with"])
     if asked.population.replicas < replicas:
         raise StudyError(
             [f"population.replicas: got {asked.population.replicas}, and it should be at least {replicas}"]
         )
-    _refuse_idle(search, study, asked)
-    return Extended(settings=settings, milestones=asked.milestones, replicas=asked.population.replicas, by=request.by)
+    event = Extended(settings=settings, milestones=asked.milestones, replicas=asked.population.replicas, by=request.by)
+    _refuse_idle(search, event)
+    return event
 
 
-def _refuse_idle(search: Search, study: Study, asked: Study) -> None:
-    """Refuse an extension that gives a study that has ended nothing to do."""
-    ended = search.state.finished
-    further = len(asked.milestones) > len(study.milestones)
-    more = asked.population.replicas > study.population.replicas
-    if ended == "resolved" and not further:
+def _refuse_idle(search: Search, event: Extended) -> None:
+    """Refuse an extension that gives a study that has ended nothing to do: a scheduler is pure, so it can be tried."""
+    before, (after, _) = search.state, search.scheduler.advance(search.state, event)
+    if after.finished is None or len(after.history) > len(before.history):
+        return
+    if before.finished == "resolved":
         raise StudyError(["the study has settled its milestones: --set milestones=[...] with a further one goes on"])
-    if ended in ("exhausted", "undecided") and not more:
-        raise StudyError([f"the study has ended ({ended}): --set population.replicas=N with more lineages goes on"])
-    if ended == "no_members":
+    if before.finished in ("exhausted", "undecided"):
+        own, population = before.terms.lineages_to_fail, before.population
+        enough = population.replicas if population.proposals else max(own, population.replicas)
+        goes_on = f"--set population.replicas=N with more lineages than the {enough} that failed goes on"
+        raise StudyError([f"the study has ended ({before.finished}): {goes_on}"])
+    if before.finished == "no_members":
         raise StudyError(["every member has failed or was stopped: retry DIR --failed, or add DIR --member FILE"])
 
 

@@ -7,7 +7,7 @@ what is asked gives it something to do.
 
 from __future__ import annotations
 
-from sp_search.levels import LevelOutcome, SearchState, running
+from sp_search.levels import LevelOutcome, SearchState, configuration, running
 from sp_search.records import Action, Extended, MemberAdded, MemberStopped, Population, Retried, Stop
 from sp_search.visits import drop, undecide
 
@@ -15,6 +15,8 @@ CLIMBED = ("resolved",)
 """Ends after which only a further milestone is something to do."""
 TRIED = ("exhausted", "undecided")
 """Ends after which further lineages of a level are."""
+OWN_ENDS = (*CLIMBED, *TRIED, "no_members")
+"""Ends of the search's own; every other is a limit, or somebody who stopped it."""
 
 
 def stop_member(state: SearchState, event: MemberStopped) -> tuple[SearchState, list[Action]]:
@@ -45,12 +47,13 @@ def retry(state: SearchState, event: Retried) -> SearchState:
     first = {member: state.left[member] for member in again if member in state.left}
     left = {member: lineage for member, lineage in state.left.items() if member not in again}
     update = {"dropped": dropped, "left": left, "next_lineage": {**state.next_lineage, **first}}
-    return _asked_again(state.model_copy(update=update), again) if again else state
+    state = state.model_copy(update=update)
+    return _asked_again(state, again) if again or state.finished == "failures" else state
 
 
 def extend_search(state: SearchState, event: Extended) -> SearchState:
     """Climb further milestones, try further lineages, or go on after a limit."""
-    more_lineages = event.replicas > state.population.replicas
+    evidence = _evidence(state)
     population = state.population.model_copy(update={"replicas": event.replicas})
     terms = state.terms.model_copy(update={"milestones": event.milestones})
     state = state.model_copy(update={"terms": terms, "population": population})
@@ -60,27 +63,43 @@ def extend_search(state: SearchState, event: Extended) -> SearchState:
         further = state.milestone_index + 1 < len(event.milestones)
         return _going_on(state, milestone_index=state.milestone_index + 1) if further else state
     if state.finished in TRIED:
-        return _tried_again(state) if more_lineages else state
+        return _tried_again(state) if _evidence(state) > evidence or state.finished == "undecided" else state
     return _going_on(state, set_aside=[*state.set_aside, *_unfinished(state)])
 
 
 def _unfinished(state: SearchState) -> list[int]:
     """Return the visit that a limit closed before its verdict was known."""
-    last = state.history[-1:]
+    last = [] if state.finished in (None, *OWN_ENDS) else state.history[-1:]
     return [one.visit for one in last if not one.passed and one.verdict == "undecided"]
 
 
 def _tried_again(state: SearchState) -> SearchState:
     """Take a milestone up again whose budgets failed in fewer lineages than are asked for now."""
-    evidence = max(state.terms.lineages_to_fail, state.population.replicas)
-    short = [one.visit for one in state.history if one.milestone == state.milestone and one.tried < evidence]
+    short = [
+        one.visit
+        for one in state.history
+        if one.milestone == state.milestone and not one.passed and _least_tried(state, one) < _evidence(state)
+    ]
     found = {index: level for index, level in state.found.items() if index != state.milestone_index}
     return _going_on(state, found=found, set_aside=[*state.set_aside, *short])
 
 
+def _evidence(state: SearchState) -> int:
+    """Return the conclusive failures of a configuration that exhaust a level; of proposals, of all that it asks for."""
+    population = state.population
+    return max(state.terms.lineages_to_fail, population.replicas * max(1, population.proposals))
+
+
+def _least_tried(state: SearchState, outcome: LevelOutcome) -> int:
+    """Return the conclusive lineages of the configuration that has fewest, of all that fit the level."""
+    heard = [configuration(state, member) for _, member in outcome.conclusive]
+    groups = {configuration(state, one.member) for one in state.population.members if one.budgets[outcome.level]}
+    return min((heard.count(group) for group in groups), default=len(heard))
+
+
 def _asked_again(state: SearchState, members: list[int]) -> SearchState:
     """Set the failures aside of every level that these members fit and were not heard at."""
-    visits = [one.visit for one in state.history if _concerns(state, one, members)]
+    visits = [*_unfinished(state), *(one.visit for one in state.history if _concerns(state, one, members))]
     if state.open is not None:
         visits.append(state.open.visit)
     state = state.model_copy(update={"set_aside": [*state.set_aside, *visits]})

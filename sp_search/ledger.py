@@ -42,6 +42,13 @@ def read_ledger(folder: Path) -> list[dict[str, Any]]:
     return _read(folder / LEDGER_NAME)[0]
 
 
+def is_over(entries: list[dict[str, Any]]) -> bool:
+    """Whether a search has ended, and nothing was begun since: a study that was extended goes on."""
+    decisive = {"finish": True, "start": False, "set_budget": False, "propose": False}
+    actions = (action["action"] for entry in reversed(entries) for action in reversed(entry.get("actions", [])))
+    return next((decisive[action] for action in actions if action in decisive), False)
+
+
 def was_begun(folder: Path) -> bool:
     """Whether a ledger with an entry lies in `folder`; a kill before the first one was whole leaves none."""
     return (folder / LEDGER_NAME).exists() and bool(read_ledger(folder))
@@ -94,6 +101,7 @@ class Ledger:
         self.folder = folder
         self.path = folder / LEDGER_NAME
         self._lock = _acquire(folder / "driver.lock")
+        self._reopened = not create
         try:
             self._count, self._checksum = self._open(create)
         except BaseException:
@@ -123,10 +131,13 @@ class Ledger:
     def append(self, entry: dict[str, Any]) -> None:
         """Write one entry and wait until it is on the disk, with all before it, unless nothing depends on that.
 
+        The first of a later session says `reopened`: what passed before it was a pause.
+
         Raises:
             StorageError: the disk is full or gone; what was written before stays good.
         """
-        stamped = {"seq": self._count, "time": round(time.time(), 3), **entry}
+        opens = {"reopened": True} if self._reopened else {}
+        stamped = {"seq": self._count, "time": round(time.time(), 3), **opens, **entry}
         body = _encode(stamped)
         checksum = _digest(self._checksum, body)
         try:
@@ -138,6 +149,7 @@ class Ledger:
             raise StorageError(f"cannot write {self.path}: {error}. Make room, then resume {self.folder}") from error
         self._checksum = checksum
         self._count += 1
+        self._reopened = False
 
     def close(self) -> None:
         """Close the file and give the lock back."""

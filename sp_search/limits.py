@@ -42,7 +42,7 @@ def session_seconds(entries: list[dict[str, Any]]) -> float:
     """Return how long earlier drivers worked on the study, from its ledger; the pauses between them do not count."""
     total, previous = 0.0, None
     for entry in entries:
-        restarted = entry.get("event", {}).get("event") == "restored"
+        restarted = entry.get("reopened") or entry.get("event", {}).get("event") == "restored"
         if previous is not None and not restarted:
             total += max(0.0, entry["time"] - previous)
         previous = entry["time"]

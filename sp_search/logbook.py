@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sp_search.ledger import LEDGER_NAME, read_ledger
+from sp_search.ledger import LEDGER_NAME, is_over, read_ledger
 
 POLL_S = 0.5
 MOST_ERROR_CHARACTERS = 20_000
@@ -126,14 +126,14 @@ def read_lines(folder: Path, trial: str | None = None) -> list[Line]:
 
 def follow(folder: Path, trial: str | None = None) -> Iterator[Line]:
     """Yield the lines of a study so far, then those to come, until it is over."""
-    known, size = 0, -1
+    path, known, size = folder / LEDGER_NAME, 0, -1
     while True:
-        if (now := (folder / LEDGER_NAME).stat().st_size) != size:
+        if (now := path.stat().st_size if path.exists() else 0) != size:
             size, entries = now, read_ledger(folder)
             for entry in entries[known:]:
                 yield from (line for line in lines_of(entry) if trial is None or line.of(trial))
             known = len(entries)
-            if any(action["action"] == "finish" for action in entries[-1].get("actions", [])):
+            if is_over(entries):
                 return
         time.sleep(POLL_S)
 

@@ -347,10 +347,13 @@ class MemberAdded(Record):
 
 
 class Retried(Record):
-    """Event: somebody wants members tried again that had failed, were lost for good, or stopped."""
+    """Event: somebody wants members tried again that had failed, were lost for good, or stopped.
+
+    Without any it is said to go on after too many failures of trials whose members are all there.
+    """
 
     event: Literal["retried"] = "retried"
-    members: list[int] = Field(min_length=1)
+    members: list[int]
     by: str
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,11 +160,11 @@ def _proposer(study: Study, ledger: Ledger | None) -> Proposer | None:
 def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Driver, cluster: Cluster) -> Result:
     """Drive a new or replayed search to its end, then measure, write and track the answer."""
     folder = ledger.folder
-    inbox = Inbox(folder, study)
+    inbox, store = Inbox(folder, study), store_of(folder)
     if driver == "ray":
         import sp_search.tune.launch  # noqa: F401 - importing ray sets signal handlers of its own: before ours
     with interruptible(folder), tracked(study, folder), copied(folder):
-        inbox.catch_up(search)
+        inbox.catch_up(search, lambda: sum(parked(store, one).training_flops for one in search.live_assignments()))
         if search.state.finished is None:
             line = LiveLine()
             try:
@@ -172,7 +173,7 @@ def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Dri
                 line.close()
         study = inbox.study
         for assignment in list(search.cut.values()):  # nobody is left who could say it
-            search.feed(parked(store_of(folder), assignment))
+            search.feed(parked(store, assignment))
         return _answer(study, plan, search, ledger)
 
 
@@ -195,20 +196,25 @@ def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
 def _audited(study: Study, folder: Path, chosen: dict[float, tuple[Remeasured, Program]]) -> list[Verdict]:
     """Put the study's audits to the program of the highest milestone; the search is over and hears nothing of it.
 
-    What a finished study's result holds already stays: `sp-search audit` may have asked more since.
+    What a finished study's result holds of that program already stays: `sp-search audit` may have asked more since.
     """
     if not chosen:
         return []
-    told = _told(folder / RESULT_NAME)
+    milestone, (remeasured, program) = max(chosen.items())
+    told = _told(folder / RESULT_NAME, milestone, remeasured.program)
     asked = [audit for audit in study.audits if audit.kind_name() not in {one.audit for one in told}]
-    _, (_, program) = max(chosen.items())
     return [*told, *(hear(program, study.task, asked, seed=study.seed).verdicts if asked else [])]
 
 
-def _told(result: Path) -> list[Verdict]:
-    """Return the verdicts of a result that was written before; none where it is damaged, as it is written anew."""
+def _told(result: Path, milestone: float, program: dict[str, Any]) -> list[Verdict]:
+    """Return what a result that was written before says of this program; nothing where it is damaged or of another.
+
+    A study that was extended has another answer, which nobody has audited.
+    """
     try:
-        return [Verdict.model_validate(one) for one in read_json(result)["audits"]]
+        before = read_json(result)
+        same = (before["milestone"], before["program"]) == (milestone, json.loads(json.dumps(program)))
+        return [Verdict.model_validate(one) for one in before["audits"]] if same else []
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

@@ -190,6 +190,7 @@ class Search:
                     judged.append(self._judge(self._held.pop(member)))  # finished, of a level that will not be
                     self.state = absorb(self.state, judged[-1])
                 actions = self._advance(event)
+                self._busy.clear()  # what they had spent came with the limit
             case _:
                 if isinstance(event, MemberLost | MemberFailed):
                     self._busy.discard(event.member)

@@ -208,6 +208,8 @@ class BudgetScheduler(Plugin):
     def _settle(self, state: SearchState) -> tuple[SearchState, list[Action]]:
         """Close the open level when its verdict is known, and open the next one until something runs or all is over."""
         actions: list[Action] = []
+        if not state.slots:  # asked of a study whose driver ended before it knew how many trials fit
+            return state, actions
         while state.finished is None:
             if state.open is not None:
                 if not decided(state):
