@@ -12,6 +12,7 @@ from sp_search.answer import remeasure, write_programs
 from sp_search.audits.base import Verdict
 from sp_search.audits.panel import hear
 from sp_search.control import Inbox
+from sp_search.errors import StorageError
 from sp_search.folder import begun_study, manifest, own_storage, recorded_study, store_of, versions, write_json
 from sp_search.keeping import collecting
 from sp_search.ledger import Ledger, read_ledger
@@ -215,7 +216,7 @@ def _told(result: Path, milestone: float, program: dict[str, Any]) -> list[Verdi
         before = read_json(result)
         same = (before["milestone"], before["program"]) == (milestone, json.loads(json.dumps(program)))
         return [Verdict.model_validate(one) for one in before["audits"]] if same else []
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, StorageError, ValueError, KeyError, TypeError):
         return []
 
 
