@@ -57,13 +57,23 @@ def _donor(state: SearchState, member: int, level: int) -> Donor | None:
     return Donor(visit=chosen.visit, lineages=stored.lineages, sources=carried_in_order)
 
 
+def _untried(state: SearchState, member: int, donor: Donor) -> list[int]:
+    """Return a donor's lineages without those whose failure at this very level is known already, and still counts."""
+    assert state.open is not None
+    level, roots = next(one.level for one in state.history if one.visit == donor.visit), state.roots.get(member, {})
+    known = {row.root for row in state.open.known if row.member == member and level == state.open.level}
+    return [lineage for lineage in donor.sources if roots.get(lineage, lineage) not in known]
+
+
 def inheriting_cohort(state: SearchState, member: int, count: int) -> tuple[SearchState, OpenMember]:
     """Return a member with at most `count` of the lineages that it carries (fresh ones where it carries none)."""
     assert state.open is not None
     donor = None if state.inherit == "off" else _donor(state, member, state.open.level)
     if donor is None:
         return fresh_cohort(state, member, count)
-    lineages = donor.sources[:count]
+    lineages = _untried(state, member, donor)[:count]
+    if not lineages:
+        return fresh_cohort(state, member, count)
     if state.inherit == "clones":
         state, lineages, sources = _cloned(state, member, donor, lineages)
         donor = donor.model_copy(update={"sources": sources})

@@ -35,7 +35,7 @@ from sp_search.records import (
     SearchEvent,
 )
 from sp_search.search import Search
-from sp_search.settings_file import read_changes, with_changes
+from sp_search.settings_file import dotted, read_changes, with_changes
 from sp_search.study import Study, study_of
 
 INBOX = "control"
@@ -194,8 +194,11 @@ def _read(path: Path) -> Request:
     try:
         with path.open("rb") as file:
             return Request.model_validate_json(file.read(MOST_BYTES))
-    except (OSError, ValidationError) as error:
-        raise StudyError([f"{path} is no request: {str(error).splitlines()[0]}"]) from None
+    except OSError as error:
+        raise StudyError([f"{path} is no request: {error}"]) from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise StudyError([f"{path} is no request of this version: {dotted(first['loc'])}: {first['msg']}"]) from None
 
 
 def _known_member(request: Request, search: Search) -> int:
@@ -222,7 +225,9 @@ def _retried(request: Request, search: Search) -> Retried:
         raise StudyError([f"--member {member}: it has not failed. {_listed(failed, 'Failed')}"])
     if not failed and state.finished != "failures":
         raise StudyError(["no member has failed or was stopped: there is nothing to try again"])
-    return Retried(members=failed if member is None else [member], by=request.by)
+    event = Retried(members=failed if member is None else [member], by=request.by)
+    _refuse_unheard(search, event)
+    return event
 
 
 def _added(request: Request, study: Study, search: Search) -> MemberAdded:
@@ -233,7 +238,9 @@ def _added(request: Request, study: Study, search: Search) -> MemberAdded:
     member = price_member(grown, len(grown.population.members) - 1, search.state.space)
     if not any(member.budgets):
         raise StudyError([f"the member fits no level of the study's ladder, {search.state.space.caps}"])
-    return MemberAdded(added=member, by=request.by)
+    event = MemberAdded(added=member, by=request.by)
+    _refuse_unheard(search, event)
+    return event
 
 
 def _extended(request: Request, study: Study, search: Search) -> Extended:
@@ -257,10 +264,23 @@ def _extended(request: Request, study: Study, search: Search) -> Extended:
     return event
 
 
+def _gives_work(search: Search, event: SearchEvent) -> bool:
+    """Whether an event opens a level, or finds the search at one. A scheduler is pure, so it can be tried."""
+    after, _ = search.scheduler.advance(search.state, event)
+    return after.finished is None or len(after.history) > len(search.state.history)
+
+
+def _refuse_unheard(search: Search, event: MemberAdded | Retried) -> None:
+    """Refuse members that an ended search would visit no level for, as where it ends with the first find."""
+    if not _gives_work(search, event):
+        ended = f"the study has ended ({search.state.finished}), and its schedule would visit no level for that again"
+        raise StudyError([f"{ended}: begin another study, or extend this one by a milestone first"])
+
+
 def _refuse_idle(search: Search, event: Extended) -> None:
-    """Refuse an extension that gives a study that has ended nothing to do: a scheduler is pure, so it can be tried."""
-    before, (after, _) = search.state, search.scheduler.advance(search.state, event)
-    if after.finished is None or len(after.history) > len(before.history):
+    """Refuse an extension that gives a study that has ended nothing to do."""
+    before = search.state
+    if _gives_work(search, event):
         return
     if before.finished == "resolved":
         raise StudyError(["the study has settled its milestones: --set milestones=[...] with a further one goes on"])

@@ -37,7 +37,9 @@ def add_member(state: SearchState, event: MemberAdded) -> SearchState:
     """Let a further member take part from the next visit on."""
     members = [*state.population.members, event.added]
     population = Population(members=members, replicas=state.population.replicas)
-    return _asked_again(state.model_copy(update={"population": population}), [event.added.member])
+    gaps = state.space.measure != "rollouts"
+    state = state.model_copy(update={"population": population, "gaps": gaps})
+    return _asked_again(state, [event.added.member])
 
 
 def retry(state: SearchState, event: Retried) -> SearchState:
@@ -98,7 +100,7 @@ def _least_tried(state: SearchState, outcome: LevelOutcome) -> int:
 
 
 def _asked_again(state: SearchState, members: list[int]) -> SearchState:
-    """Set the failures aside of every level that these members fit and were not heard at."""
+    """Set the failures aside of every level that these members fit and were not heard at, or not with every lineage."""
     visits = [*_unfinished(state), *(one.visit for one in state.history if _concerns(state, one, members))]
     if state.open is not None:
         visits.append(state.open.visit)
@@ -110,7 +112,7 @@ def _asked_again(state: SearchState, members: list[int]) -> SearchState:
 
 
 def _concerns(state: SearchState, outcome: LevelOutcome, members: list[int]) -> bool:
-    heard = {member for _, member in outcome.conclusive}
+    heard = set() if outcome.undecided else {member for _, member in outcome.conclusive}
     fitting = (state.population.members[member].budgets[outcome.level] is not None for member in members)
     return not outcome.passed and any(
         fits and member not in heard for member, fits in zip(members, fitting, strict=True)

@@ -21,6 +21,8 @@ from typing import Any, TextIO
 from sp_search.errors import StorageError
 
 LEDGER_NAME = "ledger.jsonl"
+ATTEMPTS, AGAIN_S = 5, 0.05
+"""Tries for the lock: whoever asks for a study's driver holds it for an instant."""
 LATEST = 1e11
 """Seconds since 1970 that a calendar can still show, in the year 5138."""
 
@@ -184,7 +186,7 @@ def _acquire(path: Path) -> TextIO:
     except OSError as error:
         raise StorageError(f"cannot open {path}: {error}") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(lock)
     except OSError as error:
         lock.seek(0)
         owner = lock.read().strip() or "an unknown process"
@@ -196,3 +198,14 @@ def _acquire(path: Path) -> TextIO:
     lock.write(f"pid {os.getpid()} on {socket.gethostname()} since {since}\n")
     lock.flush()
     return lock
+
+
+def _lock(file: TextIO) -> None:
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not left:
+                raise
+            time.sleep(AGAIN_S)

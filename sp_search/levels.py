@@ -162,6 +162,7 @@ class SearchState(Record):
     set_aside: list[int] = Field(
         default_factory=list, description="visits whose failures do not count any more: more is asked than they say"
     )
+    gaps: bool = Field(False, description="whether members joined whose prices the ladder was not made of")
     found: dict[int, int | None] = Field(default_factory=dict, description="C* as a level, by milestone index")
     slots: int = 0
     finished: str | None = None

@@ -293,7 +293,8 @@ def statistical_minimum(search: Search, milestone: float) -> Minimum:
 
     What failed at an easier milestone failed at this one too. The failures reach up to the failed cap and no further:
     the next possible budget is one rollout more, or the next price on a ladder that lists them all; between two mean
-    budgets everything is possible. Proposals that failed exclude none of the programs that were not proposed.
+    budgets, or prices of members that joined later, everything is possible. Proposals that failed exclude none of the
+    programs that were not proposed.
     """
     high = found_cap(search, milestone)
     if search.state.population.proposals:
@@ -319,7 +320,7 @@ def statistical_minimum(search: Search, milestone: float) -> Minimum:
 def _next_possible(search: Search, level: int) -> float | None:
     """Return the least budget above a level's cap that a program could have; None at the top."""
     space = search.state.space
-    if space.kind == "mean":
+    if space.kind == "mean" or search.state.gaps:
         return space.caps[level]
     if space.measure == "rollouts":
         return floor(space.caps[level]) + 1.0
@@ -329,7 +330,7 @@ def _next_possible(search: Search, level: int) -> float | None:
 def _least_unfailed(search: Search, failed: set[int]) -> float | None:
     """Return the least budget that did not fail itself, if all below it did; None where budgets cannot be listed."""
     space = search.state.space
-    if space.kind == "mean":
+    if space.kind == "mean" or search.state.gaps:
         return None
     if space.measure == "rollouts":
         rollouts = {floor(space.caps[level]) for level in failed}

@@ -102,7 +102,7 @@ def test_a_damaged_request_is_put_aside(finished: Path, capsys: pytest.CaptureFi
     send(finished, Request(ask="retry")).write_text('{"ask": "rm -rf", "by": "\\u001b[31m"}')
     study, _, search = replayed(read_ledger(finished), finished)
     control.Inbox(finished, study).catch_up(search)
-    assert "is no request" in capsys.readouterr().err
+    assert "is no request of this version: ask: " in capsys.readouterr().err
     assert control.pending(finished) == []
 
 
@@ -181,3 +181,4 @@ def test_the_page_and_the_tracker_read_a_study_as_it_stands(finished: Path) -> N
     assert reader.header["population"]["replicas"] == 3
     assert reader.finished is None
     assert api.status(finished)["milestone"] == 0.99
+    assert sp_search.open(finished).payload["ended"] == "interrupted", "and the result there is of the study before"

@@ -1,12 +1,14 @@
 """What is asked of a search, on a table of answers: every end goes on where it can, nothing paid is lost."""
 
+import fcntl
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sp_search.control import Inbox, Request, event_of, send
+from sp_search.control import Inbox, Request, driver_of, event_of, send
 from sp_search.drive.inprocess import run_inprocess
 from sp_search.errors import StorageError, StudyError
 from sp_search.ledger import Ledger, is_over, read_ledger
@@ -25,7 +27,7 @@ from sp_search.records import (
     Retried,
 )
 from sp_search.running import _told
-from sp_search.search import Search
+from sp_search.search import Search, statistical_minimum
 from sp_search.store import MemoryStore
 from sp_search.study import study_of
 from tests.flow.table_runner import TableRunner, new_search
@@ -110,6 +112,38 @@ def test_what_a_limit_cut_short_is_no_failure_of_those_who_were_cut(asked: str) 
     assert 0 in search.state.open.members
 
 
+def test_a_member_that_failed_half_way_goes_on_with_the_lineages_that_it_left_unjudged() -> None:
+    search = new_search(discover("schedulers")["grid"](), members=1, replicas=2, levels=1)
+    (first,) = search.feed(Capacity(slots=1))
+    (further,) = search.feed(TableRunner(least=99.0)._measure(first.assignment, "fresh"))
+    assert further.assignment.lineages == [2, 3]
+    search.feed(MemberFailed(member=0, attempt=further.assignment.attempt, reason="its own code"))
+    assert search.state.finished == "no_members"
+    (again,) = search.feed(event_of(Request(ask="retry"), STUDY, search))
+    assert again.assignment.lineages == [2, 3]
+    drive(search, least=99.0)
+    assert (search.state.finished, search.state.history[-1].tried) == ("exhausted", 5)
+
+
+def test_members_that_an_ended_search_would_visit_no_level_for_are_refused() -> None:
+    search = drive(new_search(discover("schedulers")["grid"](), members=1), least=5.0, rate=1.0)
+    assert search.state.finished == "resolved"
+    with pytest.raises(StudyError, match="would visit no level for that again"):
+        event_of(Request(ask="add", config={"width": 9}), STUDY, search)
+
+
+def test_a_member_that_joins_a_ladder_of_prices_may_cost_what_lies_between_them() -> None:
+    search = new_search(discover("schedulers")["annealing"](), members=1)
+    search.state = search.state.model_copy(update={"space": search.state.space.model_copy(update={"measure": "flops"})})
+    drive(search, least=5.0, rate=1.0)
+    assert statistical_minimum(search, 1.0).low == 5.0
+    joining = search.state.population.members[0].model_copy(update={"member": 1, "config": {"width": 9}})
+    search.feed(MemberAdded(added=joining, by="ada"))
+    drive(search, least=5.0, rate=1.0)
+    assert (minimum := statistical_minimum(search, 1.0)).low == 4.0
+    assert minimum.safe_low is None
+
+
 def test_what_is_asked_before_the_first_trial_is_heard_and_the_search_begins_with_it() -> None:
     expected = drive(new_search(discover("schedulers")["annealing"](), replicas=7))
     search = new_search(discover("schedulers")["annealing"]())
@@ -177,3 +211,14 @@ def test_an_audit_of_another_program_is_not_told_again(tmp_path: Path) -> None:
     result.write_text(json.dumps({"milestone": 0.9, "program": own, "audits": [verdict]}))
     assert [one.audit for one in _told(result, 0.9, own)] == ["halting"]
     assert _told(result, 0.99, {**own, "visit": 5}) == []
+
+
+def test_whoever_looks_for_the_driver_at_that_instant_keeps_none_from_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ledger(tmp_path, create=True).close()
+    with open(tmp_path / "driver.lock", encoding="utf-8") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        monkeypatch.setattr(time, "sleep", lambda seconds: looking.close())
+        with Ledger(tmp_path):
+            assert (driver_of(tmp_path) or "").startswith("pid ")
