@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError
 
 from sp_search.changes import CHANGES, changed_content
 from sp_search.errors import Interrupted, StorageError, StudyError
+from sp_search.interventions import least_tried
 from sp_search.logbook import printable
 from sp_search.plan import price_member
 from sp_search.records import (
@@ -285,8 +286,8 @@ def _refuse_idle(search: Search, event: Extended) -> None:
     if before.finished == "resolved":
         raise StudyError(["the study has settled its milestones: --set milestones=[...] with a further one goes on"])
     if before.finished in ("exhausted", "undecided"):
-        own, population = before.terms.lineages_to_fail, before.population
-        enough = population.replicas if population.proposals else max(own, population.replicas)
+        population, failed = before.population, least_tried(before, before.history[-1])
+        enough = population.replicas if population.proposals else max(population.replicas, failed)
         goes_on = f"--set population.replicas=N with more lineages than the {enough} that failed goes on"
         raise StudyError([f"the study has ended ({before.finished}): {goes_on}"])
     if before.finished == "no_members":

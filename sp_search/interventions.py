@@ -80,7 +80,8 @@ def _tried_again(state: SearchState) -> SearchState:
     short = [
         one.visit
         for one in state.history
-        if one.milestone == state.milestone and not one.passed and _least_tried(state, one) < _evidence(state)
+        if one.milestone == state.milestone and not one.passed
+        if state.population.proposals or least_tried(state, one) < _evidence(state)
     ]
     found = {index: level for index, level in state.found.items() if index != state.milestone_index}
     return _going_on(state, found=found, set_aside=[*state.set_aside, *short])
@@ -92,7 +93,7 @@ def _evidence(state: SearchState) -> int:
     return max(state.terms.lineages_to_fail, population.replicas * max(1, population.proposals))
 
 
-def _least_tried(state: SearchState, outcome: LevelOutcome) -> int:
+def least_tried(state: SearchState, outcome: LevelOutcome) -> int:
     """Return the conclusive lineages of the configuration that has fewest, of all that fit the level."""
     heard = [configuration(state, member) for _, member in outcome.conclusive]
     groups = {configuration(state, one.member) for one in state.population.members if one.budgets[outcome.level]}

@@ -222,3 +222,13 @@ def test_whoever_looks_for_the_driver_at_that_instant_keeps_none_from_beginning(
         monkeypatch.setattr(time, "sleep", lambda seconds: looking.close())
         with Ledger(tmp_path):
             assert (driver_of(tmp_path) or "").startswith("pid ")
+
+
+def test_proposals_that_failed_are_asked_for_again_as_often_as_more_lineages_of_each_are_wanted() -> None:
+    store = MemoryStore()
+    search = drive(new_search(discover("schedulers")["fixed"](), proposals=4), store, least=99.0)
+    for replicas in (4, 5, 6):
+        known = search.state.history[-1].tried
+        search.feed(more(replicas))
+        assert drive(search, store, least=99.0).state.finished == "exhausted"
+        assert search.state.history[-1].tried == known + 4 * replicas
