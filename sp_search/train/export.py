@@ -96,7 +96,8 @@ def _built(folder: Path, config: dict[str, Any]) -> Program:
     built = int(config["network"]["arguments"].get("exits", exits))
     parameters, size = spec.parameters(shape, built, halting=config["halting"]), _weights(folder).stat().st_size
     if parameters > size:  # float32 are four bytes each: nothing is allocated for what the weights cannot fill
-        raise ValueError(f"config.json asks for {parameters:,} parameters, and the weights are {size:,} bytes")
+        asked = f"config.json asks for {parameters:,} parameters, and the weights are {size:,} bytes"
+        raise StorageError(f"{_weights(folder)} cannot be read: {asked}; restore the program from a copy")
     model = spec.build(shape, built, halting=config["halting"], generator=Generator())
     if "prior" in config:
         prior: SpeedPrior = find("priors", config["prior"]["kind"])(**config["prior"])  # type: ignore[assignment]
