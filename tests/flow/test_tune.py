@@ -47,7 +47,14 @@ def on_ray(folder, kind="annealing", members=2, append=None, arguments=None, **o
 
 
 def decisions(search):
-    return search.state.found, search.state.history, search.state.dropped, search.looks, search.cheapest, search.verified
+    return (
+        search.state.found,
+        search.state.history,
+        search.state.dropped,
+        search.looks,
+        search.cheapest,
+        search.verified,
+    )
 
 
 def paid(rows):
