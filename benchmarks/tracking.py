@@ -81,9 +81,10 @@ def dead_servers() -> None:
 
 def write_large(folder: Path, detail: str) -> int:
     """Write a study's ledger in which every member is judged at every level; return its judged lineages."""
+    from sp_search.events import Capacity, SetBudget, Start
     from sp_search.ledger import Ledger, read_ledger
     from sp_search.levels import Terms
-    from sp_search.records import Budget, Capacity, LevelSpace, Member, Population, SetBudget, Start
+    from sp_search.records import Budget, LevelSpace, Member, Population
     from sp_search.rows import LedgerReader
     from sp_search.schedulers.grid import Grid
     from sp_search.search import Search

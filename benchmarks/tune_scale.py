@@ -18,9 +18,10 @@ from statistics import median
 from typing import Any
 
 from benchmarks.seeds import RESULTS, keep
+from sp_search.events import Capacity, SetBudget, Start
 from sp_search.ledger import Ledger, read_ledger
 from sp_search.levels import Terms
-from sp_search.records import Assignment, Capacity, SetBudget, Start
+from sp_search.records import Assignment
 from sp_search.search import Append, Search
 from sp_search.store import MemoryStore
 from tests.flow.table_runner import Falling, TableRunner, new_search, recipe

@@ -22,19 +22,11 @@ from pydantic import Field, ValidationError
 
 from sp_search.changes import CHANGES, changed_content
 from sp_search.errors import Interrupted, StorageError, StudyError
+from sp_search.events import Extended, LimitReached, MemberAdded, MemberStopped, PauseAsked, Retried, SearchEvent
 from sp_search.interventions import least_tried
 from sp_search.logbook import printable
 from sp_search.plan import price_member
-from sp_search.records import (
-    Extended,
-    LimitReached,
-    MemberAdded,
-    MemberStopped,
-    PauseAsked,
-    Record,
-    Retried,
-    SearchEvent,
-)
+from sp_search.records import Record
 from sp_search.search import Search
 from sp_search.settings_file import dotted, read_changes, with_changes
 from sp_search.study import Study, study_of

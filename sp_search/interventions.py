@@ -7,8 +7,9 @@ what is asked gives it something to do.
 
 from __future__ import annotations
 
+from sp_search.events import Action, Extended, MemberAdded, MemberStopped, Retried, Stop
 from sp_search.levels import LevelOutcome, SearchState, configuration, running
-from sp_search.records import Action, Extended, MemberAdded, MemberStopped, Population, Retried, Stop
+from sp_search.records import Population
 from sp_search.visits import drop, undecide
 
 CLIMBED = ("resolved",)

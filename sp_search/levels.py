@@ -11,7 +11,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from sp_search.records import Donor, LevelReport, LevelSpace, MemberFailed, MemberLost, Population, Proposed, Record
+from sp_search.events import MemberFailed, MemberLost, Proposed
+from sp_search.records import Donor, LevelReport, LevelSpace, Population, Record
 
 LevelVerdict = Literal["passed", "failed", "undecided"]
 Inheritance = Literal["off", "weights", "clones"]

@@ -1,7 +1,7 @@
-"""Frozen records that cross the seams: budgets, assignments, measurements, events, actions, and who runs a level.
+"""Frozen records that cross the seams: budgets, members, assignments, measurements, selections, and who runs a level.
 
-Everything here is plain data with a JSON form, so that the ledger can hold it and a test can be a table. Row 0 of the
-house: it imports nothing of sp_search.
+Everything here is plain data with a JSON form, so that the ledger can hold it and a test can be a table.
+What happens to a search, and what it asks for, is in `events`. It imports nothing of sp_search.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cached_property
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 BudgetKind = Literal["max", "mean"]
 Measure = Literal["flops", "rollouts", "serial_depth", "active"]
@@ -266,177 +266,6 @@ class LevelReport(Record):
     training_flops: float = Field(0.0, ge=0)
 
 
-class Capacity(Record):
-    """Event: how many trials the driver can run side by side."""
-
-    event: Literal["capacity"] = "capacity"
-    slots: int = Field(ge=1)
-
-
-class MemberLost(Record):
-    """Event: the machinery lost a member's trial (worker, node or deadline). Never evidence about a budget."""
-
-    event: Literal["member_lost"] = "member_lost"
-    member: int
-    attempt: int
-    reason: str
-
-
-class MemberFailed(Record):
-    """Event: the member's own code raised; trying again would raise again. What it had trained is paid all the same."""
-
-    event: Literal["member_failed"] = "member_failed"
-    member: int
-    attempt: int
-    reason: str
-    training_flops: float = Field(0.0, ge=0)
-
-
-class Parked(Record):
-    """Event: a trial that was cut before its level was measured has given up; what it had trained is paid."""
-
-    event: Literal["parked"] = "parked"
-    member: int
-    attempt: int
-    training_flops: float = Field(ge=0)
-    verification_flops: float = Field(0.0, ge=0)
-
-
-class Proposed(Record):
-    """Event: a proposer's configuration for a member of a visit, and its budget (None: nothing fits)."""
-
-    event: Literal["proposed"] = "proposed"
-    member: int
-    visit: int
-    config: dict[str, Any] = Field(default_factory=dict)
-    budget: Budget | None = None
-
-
-class Restored(Record):
-    """Event: a driver took the study up again; live members must be re-issued."""
-
-    event: Literal["restored"] = "restored"
-
-
-class LimitReached(Record):
-    """Event: a limit of the study (seconds, search_flops, trials, failures), or somebody, ended the search early.
-
-    `training_flops` is what the trials had spent that were still running. `by` is who asked, with `limit` "stopped".
-    """
-
-    event: Literal["limit_reached"] = "limit_reached"
-    limit: str
-    training_flops: float = Field(0.0, ge=0)
-    by: str = ""
-
-
-class MemberStopped(Record):
-    """Event: somebody wants no more of a member. Never evidence about a budget."""
-
-    event: Literal["member_stopped"] = "member_stopped"
-    member: int
-    by: str
-
-
-class MemberAdded(Record):
-    """Event: somebody adds a member to a listed population; it takes part from the next visit on."""
-
-    event: Literal["member_added"] = "member_added"
-    added: Member
-    by: str
-
-
-class Retried(Record):
-    """Event: somebody wants members tried again that had failed, were lost for good, or stopped.
-
-    Without any it is said to go on after too many failures of trials whose members are all there.
-    """
-
-    event: Literal["retried"] = "retried"
-    members: list[int]
-    by: str
-
-
-class Extended(Record):
-    """Event: somebody asks more of a study: `settings` by their path in the study's file.
-
-    Further milestones and lineages of a level are the search's business; limits are the driver's.
-    """
-
-    event: Literal["extended"] = "extended"
-    settings: dict[str, Any]
-    milestones: list[float]
-    replicas: int = Field(ge=1)
-    by: str
-
-
-class PauseAsked(Record):
-    """Event: somebody wants the driver to end for now; the study resumes."""
-
-    event: Literal["pause_asked"] = "pause_asked"
-    by: str
-
-
-Control = MemberStopped | MemberAdded | Retried | Extended | PauseAsked
-"""What people ask of a search while it runs, or after it has ended."""
-Happening = Capacity | Measured | LevelReport | MemberLost | MemberFailed | Parked | Proposed | Restored | LimitReached
-SearchEvent = Annotated[Happening | Control, Field(discriminator="event")]
-EVENT: TypeAdapter[SearchEvent] = TypeAdapter(SearchEvent)
-
-
-class Start(Record):
-    """Action: start a trial on an assignment."""
-
-    action: Literal["start"] = "start"
-    assignment: Assignment
-
-
-class SetBudget(Record):
-    """Action: a live trial goes on with another assignment (its budget grows or shrinks)."""
-
-    action: Literal["set_budget"] = "set_budget"
-    assignment: Assignment
-
-
-class Propose(Record):
-    """Action: a configuration is wanted for a new member, of a price up to the level's cap; `Proposed` answers."""
-
-    action: Literal["propose"] = "propose"
-    member: int
-    visit: int
-    level: int
-    cap: float
-    milestone: float
-
-
-class Park(Record):
-    """Action: keep a member's checkpoint and run it no further for now.
-
-    A trial that is busy is cut at its next slice, and answers with `Parked`. `SetBudget` to a busy trial says the same.
-    """
-
-    action: Literal["park"] = "park"
-    member: int
-
-
-class Stop(Record):
-    """Action: a member is over."""
-
-    action: Literal["stop"] = "stop"
-    member: int
-    reason: str
-
-
-class Finish(Record):
-    """Action: the search is over. `reason` is `resolved`, or the limit that ended it."""
-
-    action: Literal["finish"] = "finish"
-    reason: str
-
-
-Action = Annotated[Start | SetBudget | Propose | Park | Stop | Finish, Field(discriminator="action")]
-
-
 class Selection(Record):
     """The chosen program of one milestone: which lineage of which visit, and why it was the cheapest verified."""
 
@@ -475,30 +304,6 @@ class RunnerState(BaseModel):
 
     arrays: dict[str, Any] = Field(default_factory=dict)
     meta: dict[str, Any] = Field(default_factory=dict)
-
-
-class Proposer(Protocol):
-    """Chooses the configurations of a population without listed members. Its answers enter a search only as events.
-
-    It hears of everything in the ledger's order, at a replay too, so it can be rebuilt from the ledger alone: whatever
-    it hears twice changes nothing.
-    """
-
-    def propose(self, request: Propose) -> Proposed:
-        """Choose a configuration that fits the request's cap."""
-        ...
-
-    def accepted(self, proposed: Proposed) -> None:
-        """Hear of a proposal that entered the search: this one's own, or at a replay one of the ledger."""
-        ...
-
-    def judged(self, report: LevelReport) -> None:
-        """Hear what came of a proposal."""
-        ...
-
-    def ended(self, member: int, reason: str) -> None:
-        """Hear that a proposal came to nothing: cut (infeasible, never a cheap success), lost or failed."""
-        ...
 
 
 class LevelRunner(Protocol):

@@ -9,20 +9,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from sp_search.changes import CHANGES, changed_header
+from sp_search.events import EVENT, LimitReached, MemberFailed, MemberLost, Parked
 from sp_search.levels import LevelOutcome
-from sp_search.records import (
-    EVENT,
-    Assignment,
-    Count,
-    LevelReport,
-    LimitReached,
-    LineageMeasurement,
-    LineageReport,
-    Measured,
-    MemberFailed,
-    MemberLost,
-    Parked,
-)
+from sp_search.records import Assignment, Count, LevelReport, LineageMeasurement, LineageReport, Measured
 from sp_search.selection import alpha_of_look, spends_a_look
 
 

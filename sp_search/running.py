@@ -13,13 +13,14 @@ from sp_search.audits.base import Verdict
 from sp_search.audits.panel import hear
 from sp_search.control import Inbox
 from sp_search.errors import StorageError
+from sp_search.events import Propose, Proposed, Proposer
 from sp_search.folder import begun_study, manifest, own_storage, recorded_study, store_of, versions, write_json
 from sp_search.keeping import collecting
 from sp_search.ledger import Ledger, read_ledger
 from sp_search.limits import limit_of, repeated_flops
 from sp_search.plain_files import read_json, understood
 from sp_search.plan import Plan, build_runner, plan_study
-from sp_search.records import Assignment, LevelReport, Propose, Proposed, Proposer
+from sp_search.records import Assignment, LevelReport
 from sp_search.report.live import LiveLine
 from sp_search.result import Remeasured, build_result
 from sp_search.search import Search

@@ -14,34 +14,36 @@ from math import floor
 from typing import Any
 
 from sp_search.errors import StorageError
-from sp_search.levels import LevelOutcome, SearchState, Terms, counts, running
-from sp_search.records import (
+from sp_search.events import (
     EVENT,
     Action,
-    Assignment,
     Extended,
     Finish,
-    LevelReport,
-    LevelSpace,
     LimitReached,
-    LineageMeasurement,
-    Measured,
     MemberAdded,
     MemberFailed,
     MemberLost,
-    Minimum,
     Park,
     Parked,
-    Population,
     Propose,
     Proposed,
     Proposer,
     Retried,
     SearchEvent,
-    Selection,
     SetBudget,
     Start,
     Stop,
+)
+from sp_search.levels import LevelOutcome, SearchState, Terms, counts, running
+from sp_search.records import (
+    Assignment,
+    LevelReport,
+    LevelSpace,
+    LineageMeasurement,
+    Measured,
+    Minimum,
+    Population,
+    Selection,
 )
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.selection import cheapest, cost_bound, judge

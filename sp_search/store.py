@@ -18,7 +18,8 @@ from typing import NamedTuple, Protocol
 
 from sp_search.bucket import Bucket, is_bucket
 from sp_search.errors import StorageError
-from sp_search.records import Assignment, LevelRunner, Parked, RunnerState
+from sp_search.events import Parked
+from sp_search.records import Assignment, LevelRunner, RunnerState
 
 
 class Stored(NamedTuple):

@@ -8,6 +8,7 @@ failure is never evidence that a budget holds no good program.
 from __future__ import annotations
 
 from sp_search.cohorts import fitting, fresh_cohort, next_cohorts
+from sp_search.events import Action, Park, Propose, Proposed, SetBudget, Start, Stop
 from sp_search.levels import (
     Cohort,
     LevelOutcome,
@@ -23,19 +24,7 @@ from sp_search.levels import (
     pass_rate_bound,
     with_open,
 )
-from sp_search.records import (
-    Action,
-    Assignment,
-    Budget,
-    LevelReport,
-    Park,
-    Propose,
-    Proposed,
-    SetBudget,
-    Start,
-    Stop,
-    derive_seed,
-)
+from sp_search.records import Assignment, Budget, LevelReport, derive_seed
 
 SPARE_EXTENSIONS = 2
 """Further rounds of fresh lineages, for a level that loses some to the machinery."""

@@ -4,23 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sp_search.events import Capacity, LimitReached, MemberLost, SetBudget, Start
 from sp_search.ledger import Ledger
 from sp_search.levels import Terms
 from sp_search.records import (
     Assignment,
     Budget,
-    Capacity,
     Count,
     LevelSpace,
-    LimitReached,
     LineageMeasurement,
     Measured,
     Member,
-    MemberLost,
     Population,
     Sample,
-    SetBudget,
-    Start,
     Usage,
     derive_seed,
 )

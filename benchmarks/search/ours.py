@@ -15,8 +15,9 @@ import optuna
 from benchmarks.search.race import Claim, Run
 from benchmarks.search.worlds import Budgets, Config, Rare, World
 from sp_search.drive.simulated import SimulationResult, Stragglers, simulate
+from sp_search.events import Propose, Proposed
 from sp_search.levels import Terms
-from sp_search.records import Budget, LevelReport, Propose, Proposed
+from sp_search.records import Budget, LevelReport
 from sp_search.schedulers.base import BudgetScheduler
 
 MOST_ATTEMPTS = 100_000

@@ -9,20 +9,8 @@ from typing import NamedTuple
 from pydantic import Field
 
 from sp_search.drive.world import RunnerWorld, World
-from sp_search.records import (
-    Action,
-    Assignment,
-    Finish,
-    Measured,
-    Park,
-    Parked,
-    Record,
-    SearchEvent,
-    SetBudget,
-    Start,
-    Stop,
-    derive_seed,
-)
+from sp_search.events import Action, Finish, Park, Parked, SearchEvent, SetBudget, Start, Stop
+from sp_search.records import Assignment, Measured, Record, derive_seed
 
 
 class Stragglers(Record):

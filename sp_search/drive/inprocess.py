@@ -9,24 +9,21 @@ from collections import deque
 from collections.abc import Callable
 
 from sp_search.errors import Interrupted, StorageError, describe
-from sp_search.records import (
+from sp_search.events import (
     Action,
-    Assignment,
     Capacity,
     Finish,
-    LevelRunner,
     LimitReached,
-    Measured,
     MemberFailed,
     Park,
     Parked,
     Restored,
-    RunnerState,
     SearchEvent,
     SetBudget,
     Start,
     Stop,
 )
+from sp_search.records import Assignment, LevelRunner, Measured, RunnerState
 from sp_search.search import Search
 from sp_search.store import Store, Stored, begin_state, parked, spent_flops
 

@@ -11,6 +11,22 @@ from typing import ClassVar, NamedTuple
 from pydantic import Field
 
 from sp_search.cohorts import replace_lineages
+from sp_search.events import (
+    Action,
+    Capacity,
+    Extended,
+    Finish,
+    LimitReached,
+    MemberAdded,
+    MemberFailed,
+    MemberLost,
+    MemberStopped,
+    PauseAsked,
+    Proposed,
+    Restored,
+    Retried,
+    SearchEvent,
+)
 from sp_search.interventions import add_member, extend_search, retry, stop_member
 from sp_search.levels import (
     Inheritance,
@@ -25,27 +41,7 @@ from sp_search.levels import (
     unmet,
 )
 from sp_search.plugins import Plugin
-from sp_search.records import (
-    Action,
-    BudgetKind,
-    Capacity,
-    Extended,
-    Finish,
-    LevelReport,
-    LevelSpace,
-    LimitReached,
-    MemberAdded,
-    MemberFailed,
-    MemberLost,
-    MemberStopped,
-    PauseAsked,
-    Population,
-    Proposed,
-    Record,
-    Restored,
-    Retried,
-    SearchEvent,
-)
+from sp_search.records import BudgetKind, LevelReport, LevelSpace, Population, Record
 from sp_search.visits import (
     absorb,
     answer,

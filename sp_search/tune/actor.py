@@ -17,8 +17,9 @@ import ray
 from ray.tune import PlacementGroupFactory, Trainable
 
 from sp_search.errors import StorageError, describe
+from sp_search.events import MemberFailed
 from sp_search.plan import build_runner
-from sp_search.records import Assignment, LevelRunner, Measured, MemberFailed, Record, RunnerState, Usage
+from sp_search.records import Assignment, LevelRunner, Measured, Record, RunnerState, Usage
 from sp_search.store import CheckpointStore, Stored, begin_state, spent_flops, store_at
 from sp_search.study import Study
 

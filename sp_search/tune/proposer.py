@@ -24,9 +24,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from sp_search.errors import StorageError
+from sp_search.events import Propose, Proposed
 from sp_search.plan import proposal_space
 from sp_search.proposals import Came, Proposal, ProposalSpace, came_of
-from sp_search.records import LevelReport, Propose, Proposed, derive_seed
+from sp_search.records import LevelReport, derive_seed
 from sp_search.sections import SearchSettings
 from sp_search.study import Study
 from sp_search.tune.proposer_sampling import AtMost, distributions_of, sampler_of

@@ -20,9 +20,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from sp_search.errors import StorageError
-from sp_search.records import (
+from sp_search.events import (
     Action,
-    Assignment,
     Capacity,
     Finish,
     LimitReached,
@@ -35,6 +34,7 @@ from sp_search.records import (
     Start,
     Stop,
 )
+from sp_search.records import Assignment
 from sp_search.search import Search
 from sp_search.store import Store, parked
 from sp_search.tune.actor import event_of

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "sp_search"
 
 ROWS = [
     {"records", "errors", "shares", "machine", "bucket"},
-    {"own_parts", "signals"},
+    {"events", "own_parts", "signals"},
     {"plugins"},
     {"levels", "pricing", "strict", "units", "shipped"},
     {"cohorts"},

@@ -11,6 +11,7 @@ import signal
 import time
 from pathlib import Path
 
+from sp_search.events import Propose, Proposed
 from sp_search.levels import Terms, Visit
 from sp_search.records import (
     Assignment,
@@ -22,8 +23,6 @@ from sp_search.records import (
     Measured,
     Member,
     Population,
-    Propose,
-    Proposed,
     RunnerState,
     derive_seed,
 )

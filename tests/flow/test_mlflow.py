@@ -16,18 +16,9 @@ from invented_study import drive, result_of, write_study
 
 from sp_search.cli import main
 from sp_search.cli.app import ExitCode
+from sp_search.events import Extended, SetBudget, Start
 from sp_search.ledger import LEDGER_NAME, Ledger, read_ledger
-from sp_search.records import (
-    Assignment,
-    Budget,
-    Count,
-    Extended,
-    LineageMeasurement,
-    LineageReport,
-    SetBudget,
-    Start,
-    Usage,
-)
+from sp_search.records import Assignment, Budget, Count, LineageMeasurement, LineageReport, Usage
 from sp_search.rows import LineageRow
 from sp_search.tracking.detail import chosen_detail
 from sp_search.tracking.figures import frontier_table, metric_name

@@ -15,8 +15,9 @@ from table_runner import TableRunner, price
 
 from sp_search.drive.inprocess import run_inprocess
 from sp_search.errors import StorageError
+from sp_search.events import EVENT, Parked
 from sp_search.ledger import LEDGER_NAME, Ledger, read_ledger
-from sp_search.records import EVENT, Assignment, Measured, Parked
+from sp_search.records import Assignment, Measured
 from sp_search.store import MemoryStore
 
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ from table_runner import Falling, TableRunner, new_search, price, recipe
 from sp_search.drive.inprocess import run_inprocess
 from sp_search.drive.simulated import oracle_search, simulate
 from sp_search.errors import Interrupted, StorageError, StudyError
+from sp_search.events import LimitReached, MemberAdded, MemberStopped, PauseAsked
 from sp_search.levels import Terms
 from sp_search.plugins import discover
-from sp_search.records import LimitReached, MemberAdded, MemberStopped, PauseAsked
 from sp_search.store import MemoryStore
 from sp_search.tune.actor import RunnerRecipe
 from sp_search.tune.launch import run_tune

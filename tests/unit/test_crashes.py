@@ -7,9 +7,10 @@ import pytest
 
 from sp_search.drive import SimulationResult, simulate
 from sp_search.drive.cluster import Stragglers
+from sp_search.events import Propose, Proposed
 from sp_search.levels import Terms
 from sp_search.plugins import discover
-from sp_search.records import Budget, LevelReport, Propose, Proposed, derive_seed
+from sp_search.records import Budget, LevelReport, derive_seed
 from sp_search.schedulers.annealing import Annealing
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.schedulers.fixed import Fixed

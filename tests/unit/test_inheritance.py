@@ -4,22 +4,11 @@ import torch
 from torch import Generator
 
 from sp_search.drive import simulate
+from sp_search.events import Capacity, SetBudget, Start
 from sp_search.levels import Terms
 from sp_search.models.recall_conv import RecallConv
 from sp_search.priors.none import NoPrior
-from sp_search.records import (
-    Assignment,
-    Budget,
-    Capacity,
-    Donor,
-    LevelReport,
-    LevelSpace,
-    LineageReport,
-    Member,
-    Population,
-    SetBudget,
-    Start,
-)
+from sp_search.records import Assignment, Budget, Donor, LevelReport, LevelSpace, LineageReport, Member, Population
 from sp_search.schedulers.annealing import Annealing
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.schedulers.rollout_growth import RolloutGrowth

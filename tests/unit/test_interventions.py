@@ -11,21 +11,12 @@ import pytest
 from sp_search.control import Inbox, Request, driver_of, event_of, send
 from sp_search.drive.inprocess import run_inprocess
 from sp_search.errors import StorageError, StudyError
+from sp_search.events import Capacity, Extended, LimitReached, MemberAdded, MemberFailed, MemberLost, Parked, Retried
 from sp_search.ledger import Ledger, is_over, read_ledger
 from sp_search.levels import Terms
 from sp_search.limits import session_seconds
 from sp_search.logbook import follow
 from sp_search.plugins import discover
-from sp_search.records import (
-    Capacity,
-    Extended,
-    LimitReached,
-    MemberAdded,
-    MemberFailed,
-    MemberLost,
-    Parked,
-    Retried,
-)
 from sp_search.running import _told
 from sp_search.search import Search, statistical_minimum
 from sp_search.store import MemoryStore

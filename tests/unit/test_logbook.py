@@ -6,8 +6,9 @@ from typing import get_args
 
 import pytest
 
+from sp_search.events import Control, Happening
 from sp_search.logbook import errors_of, follow, lines_of, printable, read_lines
-from sp_search.records import Control, Happening, Member
+from sp_search.records import Member
 from tests.invented_study import write_study
 
 

@@ -13,19 +13,11 @@ from optuna.trial import TrialState
 
 from sp_search.drive.inprocess import run_inprocess
 from sp_search.errors import StorageError, StudyError
+from sp_search.events import Propose
 from sp_search.ledger import Ledger, read_ledger
 from sp_search.plan import plan_study, proposal_space
 from sp_search.proposals import flops_of
-from sp_search.records import (
-    Assignment,
-    Count,
-    LevelReport,
-    LineageMeasurement,
-    LineageReport,
-    Measured,
-    Propose,
-    RunnerState,
-)
+from sp_search.records import Assignment, Count, LevelReport, LineageMeasurement, LineageReport, Measured, RunnerState
 from sp_search.running import search_of
 from sp_search.search import Search
 from sp_search.store import MemoryStore

@@ -18,31 +18,26 @@ from hypothesis.stateful import (
 )
 
 from sp_search.drive.simulated import World
-from sp_search.levels import SearchState, Terms
-from sp_search.plugins import discover
-from sp_search.records import (
-    Assignment,
-    Budget,
+from sp_search.events import (
     Capacity,
     Extended,
     Finish,
-    LevelSpace,
     LimitReached,
-    Member,
     MemberAdded,
     MemberFailed,
     MemberLost,
     MemberStopped,
     Park,
     Parked,
-    Population,
     Restored,
     Retried,
     SetBudget,
     Start,
     Stop,
-    derive_seed,
 )
+from sp_search.levels import SearchState, Terms
+from sp_search.plugins import discover
+from sp_search.records import Assignment, Budget, LevelSpace, Member, Population, derive_seed
 from sp_search.search import Search
 
 ENOUGH = 5000

@@ -4,25 +4,10 @@ import pytest
 
 from sp_search.drive import simulate
 from sp_search.drive.world import World
+from sp_search.events import Capacity, LimitReached, MemberFailed, Propose, Proposed, SetBudget, Start
 from sp_search.levels import Terms
 from sp_search.plan import plan_study
-from sp_search.records import (
-    Assignment,
-    Budget,
-    BudgetKind,
-    Capacity,
-    LevelReport,
-    LevelSpace,
-    LimitReached,
-    Measure,
-    Member,
-    MemberFailed,
-    Population,
-    Propose,
-    Proposed,
-    SetBudget,
-    Start,
-)
+from sp_search.records import Assignment, Budget, BudgetKind, LevelReport, LevelSpace, Measure, Member, Population
 from sp_search.result import build_result, level_rows
 from sp_search.running import search_of
 from sp_search.schedulers.annealing import Annealing

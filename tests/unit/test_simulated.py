@@ -247,7 +247,8 @@ def test_milestones_are_climbed_one_after_another_from_where_the_last_was_found(
 @pytest.mark.parametrize("kind", SCHEDULERS)
 def test_state_survives_a_round_trip_through_json(kind: str) -> None:
     part = scheduler(kind)
-    from sp_search.records import Budget, Capacity, LevelSpace, Member, Population
+    from sp_search.events import Capacity
+    from sp_search.records import Budget, LevelSpace, Member, Population
 
     space = LevelSpace(kind="max", measure="rollouts", axis="rollouts", caps=[1, 2])
     budgets = [Budget(kind="max", measure="rollouts", cap=cap) for cap in space.caps]
