@@ -1,7 +1,6 @@
-"""The recipe of one level of one member: seeds, data, schedule, loss and prices as functions of the step, not of time.
+"""The recipe of one level of one member: seeds, data, schedule and loss as functions of the step, not of time.
 
-Training FLOPs are analytic: forward and backward cost 3 forward passes of everything that the loss reads, burn-in costs
-1, an optimiser step `OPTIMISER_FLOPS_PER_PARAMETER` a parameter.
+What its steps and looks cost is in `bill`.
 """
 
 from __future__ import annotations
@@ -15,24 +14,19 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from sp_search import assembly
+from sp_search.assembly import Parts
 from sp_search.compute.serial import program_serial_depth
 from sp_search.pricing import HaltingRule, cumulative_flops
 from sp_search.program import Exits, Program, ProgramModel, unroll
 from sp_search.records import Assignment, derive_seed
 from sp_search.tasks.base import Batch
+from sp_search.train.bill import Bill
 from sp_search.train.gating import WidthPrice, through_gates
 from sp_search.train.population import Layout, ReplicaLoss
-from sp_search.train.settings import (
-    GATING_FLOPS_PER_PARAMETER,
-    LOSS_FLOPS_PER_LOGIT,
-    OPTIMISER_FLOPS_PER_PARAMETER,
-)
 from sp_search.units import network_width
 
 if TYPE_CHECKING:
     from sp_search.models.base import ModelSpec
-    from sp_search.pricing import Prices
     from sp_search.priors.base import SpeedPrior
     from sp_search.tasks.base import Task
     from sp_search.train.settings import TrainSettings
@@ -62,33 +56,19 @@ class Job:
         at = self.assignment
         return derive_seed(self.study_seed, at.member, at.visit, at.level, *purpose)
 
+    @cached_property
+    def bill(self) -> Bill:
+        """The recipe's steps and looks as prices."""
+        parts, kind = Parts(self.spec, self.prior), self.assignment.budget.kind
+        return Bill(parts, self.task.shape(), self.exits, self.settings, kind, self.fresh, sum(self.layout.sizes))
+
     def progress(self, step: int) -> float:
         """Return the share of the recipe that is done after `step` optimiser steps."""
-        again = self.fresh or not self.prior.trains_program(1.0)  # a program that freezes has to learn this level first
-        begun = 0.0 if again else self.prior.warmup_share()
-        return begun + (1.0 - begun) * step / self.settings.steps
-
-    def _warmed_up(self, step: int) -> bool:
-        return self.progress(step) >= self.prior.warmup_share()
-
-    def trains_halting(self, step: int) -> bool:
-        """Whether the loss of this step reads the halting unit."""
-        return self.prior.uses_halting() and self._warmed_up(step)
-
-    def trains_predictor(self, step: int) -> bool:
-        """Whether the loss of this step reads the halting predictor."""
-        return self.prior.rule().reads == "prediction" and self._warmed_up(step)
+        return self.bill.progress(step)
 
     def may_stop(self, step: int) -> bool:
-        """Whether a lineage that is good enough may stop after `step` steps.
-
-        A recipe that trains halting or gates under a max budget runs to its end: only the loss asks it to spend less.
-        Under a mean budget it may stop once halting trains, as the cap is a part of what must be met.
-        """
-        spares = self.prior.rule().reads in ("halt", "prediction") or self.prior.gates_units()
-        if self.assignment.budget.kind == "max" and spares:
-            return step >= self.settings.steps
-        return self._warmed_up(step)
+        """Whether a lineage that is good enough may stop after `step` steps."""
+        return self.bill.may_stop(step)
 
     def learning_rate(self, step: int) -> float:
         """Return the step size: a linear rise for fresh lineages, a linear fall after `decay_from`."""
@@ -129,14 +109,14 @@ class Job:
         drawn = (torch.rand(steps, generator=generator) < self.settings.burn_in).tolist()
         lengths = torch.randint(1, 2 * self.exits, (steps,), generator=generator).tolist()
         return [
-            length if on and not (self.trains_halting(first + index) or self.trains_predictor(first + index)) else 0
+            length if on and self.bill.may_burn_in(first + index) else 0
             for index, (on, length) in enumerate(zip(drawn, lengths, strict=True))
         ]
 
     def loss(self, step: int, burn_in: int) -> ReplicaLoss:
         """Return the loss of one replica at this step."""
-        halting, last_only = self.trains_halting(step), not self.prior.needs_every_exit()
-        predicting, trains_program = self.trains_predictor(step), self.prior.trains_program(self.progress(step))
+        halting, last_only = self.bill.trains_halting(step), not self.prior.needs_every_exit()
+        predicting, trains_program = self.bill.trains_predictor(step), self.prior.trains_program(self.progress(step))
         budget = self.assignment.budget
         known: dict[str, Any] = {"progress": self.progress(step), "cap": budget.cap if budget.kind == "mean" else None}
         known["cost_N"] = self.cost_N()
@@ -200,22 +180,8 @@ class Job:
         """Return what answering at exit n costs, in the measure of the budget."""
         if self.assignment.budget.measure == "rollouts":
             return tuple(float(index + 1) for index in range(self.exits))
-        return cumulative_flops(self.prices(), self.prior.rule())
+        return cumulative_flops(self.bill.prices, self.prior.rule())
 
     def step_flops(self, step: int, burn_in: int) -> float:
         """Return the FLOPs of one optimiser step of one replica."""
-        shape = self.task.shape()
-        prices = self.prices()
-        answers = prices.answer_N if self.prior.needs_every_exit() else prices.answer_N[-1:]
-        forward = prices.start + sum(prices.step_N) + sum(answers)
-        forward += sum(prices.halt_N) if self.trains_halting(step) else 0.0
-        forward += LOSS_FLOPS_PER_LOGIT * shape.answers * shape.classes * len(answers)
-        per_example = (3 if self.prior.trains_program(self.progress(step)) else 1) * forward
-        per_example += burn_in * prices.step_N[0] + (3 * prices.predict if self.trains_predictor(step) else 0.0)
-        per_parameter = OPTIMISER_FLOPS_PER_PARAMETER
-        per_parameter += GATING_FLOPS_PER_PARAMETER if self.prior.gates_units() else 0.0
-        return self.settings.batch * per_example + per_parameter * sum(self.layout.sizes)
-
-    def prices(self) -> Prices:
-        """Return the analytic prices of the network at this level."""
-        return assembly.prices(self.spec, self.prior, self.task.shape(), self.exits)
+        return self.bill.step_flops(step, burn_in)

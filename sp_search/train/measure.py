@@ -61,7 +61,7 @@ def measure_lineage(
             stable = None
             if reached and stable_after_halt is not None:
                 stable = stability(program, job.task, batch, trial)
-                flops += len(trial.right_B) * every_answer_flops(job)
+                flops += len(trial.right_B) * job.bill.every_answer_flops()
                 checks["stable_after_halt"] = Check(count=stable or NEVER_RIGHT, least=1.0 - stable_after_halt)
             diagnostics |= diagnose(program, job.task, batch, trial, stable=stable)
         if reached and distribution in gates:
@@ -80,9 +80,3 @@ def measure_lineage(
         diagnostics=diagnostics,
     )
     return found, flops
-
-
-def every_answer_flops(job: Job) -> float:
-    """Return the FLOPs of answering at every exit, per example: what the check after the halt computes."""
-    prices = job.prices()
-    return prices.start + sum(prices.step_N) + sum(prices.answer_N)

@@ -64,7 +64,7 @@ def validate(job: Job, weights: dict[str, Tensor], *, alpha: float, seed: int) -
         seen += len(rows) * n
     for distribution in job.task.stops_on()[1:]:
         seen += _look_further(job, weights, lineages, distribution, alpha, seed)
-    return Looked([lineages[row] for row in range(replicas)], seen * _look_flops(job, rule))
+    return Looked([lineages[row] for row in range(replicas)], seen * job.bill.look_flops())
 
 
 def _look_further(
@@ -103,15 +103,6 @@ def calibrate(look: Look, cost_N: Tensor, cap: float, alpha: float, *, exact: bo
             if mean_high(cost, alpha) <= cap:
                 chosen[replica] = threshold
     return chosen
-
-
-def _look_flops(job: Job, rule: HaltingRule) -> float:
-    """Return the FLOPs of computing every exit that the rule may choose, per example."""
-    prices = job.prices()
-    answers = prices.answer_N[-1:] if rule.reads == "nothing" else prices.answer_N
-    halts = prices.halt_N if rule.reads == "halt" else ()
-    predict = prices.predict if rule.reads == "prediction" else 0.0
-    return prices.start + predict + sum(prices.step_N) + sum(answers) + sum(halts)
 
 
 def _screen(look: Look, job: Job, alpha: float) -> dict[int, LineageLook]:

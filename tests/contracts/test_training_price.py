@@ -18,7 +18,6 @@ from sp_search.tasks.base import Shape, Task
 from sp_search.train.job import Job
 from sp_search.train.population import Layout, Population, flatten, train_step
 from sp_search.train.settings import TrainSettings
-from sp_search.train.validation import _look_flops
 
 torch.set_num_threads(1)
 MODELS, PRIORS = discover("models"), discover("priors")
@@ -105,5 +104,5 @@ def test_what_is_planned_for_training_bounds_what_every_step_and_look_is_charged
     )
     job = runner._job(assignment, fresh=True)
     steps = sum(job.step_flops(step, job.burn_ins(step, 1)[0]) for step in range(200))
-    look = 8193 * _look_flops(job, job.prior.rule())
+    look = 8193 * job.bill.look_flops()
     assert steps + look <= row.training_flops <= 8 * (steps + look)

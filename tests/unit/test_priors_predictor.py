@@ -106,7 +106,7 @@ def test_the_predictors_stage_runs_no_burn_in_and_an_inherited_level_trains_the_
 def test_a_frozen_programs_steps_are_charged_one_forward_pass_and_the_predictors_three():
     settings = TrainSettings(steps=2, batch=2, evaluate_every=1, burn_in=0.0)
     job = runner(prior=HaltingPredictorPrior(warmup=0.5), settings=settings)._job(assignment(cap=2), fresh=True)
-    prices = job.prices()
+    prices = job.bill.prices
     forward = prices.start + sum(prices.step_N) + sum(prices.answer_N) + 6 * 16 * 2 * 2
     parameters = 18 * sum(job.layout.sizes)
     assert prices.predict > 0
