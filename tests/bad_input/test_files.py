@@ -1,6 +1,6 @@
 """Study files of careless and hostile users, through the command line: exit 2, the place, the reason; nothing written.
 
-What single settings refuse stands in `unit/test_study.py`; here is what reaches a terminal or a disk.
+What single settings refuse stands in `unit/test_study_refused.py`; here is what reaches a terminal or a disk.
 """
 
 import pytest
