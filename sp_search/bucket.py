@@ -52,29 +52,32 @@ class Bucket:
         found = [one.path for one in self._files.get_file_info(below) if one.type == FileType.File]
         return sorted(path.removeprefix(f"{self._root}/") for path in found)
 
+    def folders(self, folder: str) -> list[str]:
+        """Return the names of what lies right below `folder` and has something below it, in order."""
+        from pyarrow.fs import FileSelector, FileType
+
+        below = FileSelector(f"{self._root}/{folder}".rstrip("/"), allow_not_found=True)
+        return sorted(one.base_name for one in self._files.get_file_info(below) if one.type == FileType.Directory)
+
 
 def is_bucket(address: str) -> bool:
     """Whether an address names an object store, not a folder."""
     return address.partition("://")[0] in SCHEMES and "://" in address
 
 
-def upload(folder: Path, bucket: Bucket, *, leave_out: tuple[str, ...]) -> int:
-    """Copy a folder's files but for the folders `leave_out` at its top; return how many they were."""
-    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-    names = [str(file.relative_to(folder)) for file in files]
-    sent = [name for name in names if name.partition("/")[0] not in leave_out]
-    for name in sent:
-        bucket.write(name, (folder / name).read_bytes())
-    return len(sent)
+def files_of(folder: Path, *, leave_out: tuple[str, ...]) -> list[str]:
+    """Return the names of a folder's files in order, but for what is called as in `leave_out` at its top."""
+    names = [str(file.relative_to(folder)) for file in sorted(folder.rglob("*")) if file.is_file()]
+    return [name for name in names if name.partition("/")[0] not in leave_out]
 
 
-def download(bucket: Bucket, folder: Path) -> int:
-    """Copy all files below a bucket's address into a folder; return how many they were.
+def download(bucket: Bucket, folder: Path, *, leave_out: tuple[str, ...] = ()) -> int:
+    """Copy the files below a bucket's address into a folder, but for the folders `leave_out`; return how many.
 
     Raises:
         ValueError: a name would leave the folder.
     """
-    names = bucket.names("")
+    names = [name for name in bucket.names("") if name.partition("/")[0] not in leave_out]
     for name in names:
         target = folder / name
         if not target.resolve().is_relative_to(folder.resolve()):

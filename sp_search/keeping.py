@@ -8,12 +8,14 @@ missed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from sp_search.levels import LevelOutcome, SearchState
 from sp_search.search import Search
 from sp_search.store import CheckpointStore
 
 Progress = Callable[[Search], None]
+WhenSafe = Callable[[Callable[[], object]], object]
 
 
 def may_go(search: Search, stored: dict[int, list[int]], keep: int) -> list[tuple[int, int]]:
@@ -52,8 +54,13 @@ def _hides(other: LevelOutcome, one: LevelOutcome, member: int) -> bool:
     return passed and one.verdict != "passed" and other.level > one.level
 
 
-def collecting(store: CheckpointStore, keep: int | None, progress: Progress) -> Progress:
-    """Return `progress` as it is to be told: it throws away, whenever a level has closed, what may go by then."""
+def collecting(
+    store: CheckpointStore, keep: int | None, progress: Progress, when_safe: WhenSafe = lambda act: act()
+) -> Progress:
+    """Return `progress` as it is to be told: it throws away, whenever a level has closed, what may go by then.
+
+    `when_safe` does so once nobody can take the study up from a line before.
+    """
     closed = 0
 
     def told(search: Search) -> None:
@@ -61,7 +68,7 @@ def collecting(store: CheckpointStore, keep: int | None, progress: Progress) -> 
         if len(search.state.history) > closed:
             closed = len(search.state.history)
             for member, visit in may_go(search, store.visits(), keep or 0):
-                store.remove(member, visit)
+                when_safe(partial(store.remove, member, visit))
         progress(search)
 
     return progress if keep is None else told

@@ -67,7 +67,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int, str]:
     entries, good, checksum = [], 0, ""
     lines = raw.split(b"\n")
     for number, line in enumerate(lines):
-        entry = _checked(line, checksum, number)
+        entry = checked_line(line, checksum, number)
         if entry is None:
             if any(lines[number + 1 :]):
                 raise StorageError(f"{path} line {number + 1} is damaged and not the last: restore it from a copy")
@@ -78,7 +78,14 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int, str]:
     return entries, min(good, len(raw)), checksum
 
 
-def _checked(line: bytes, previous: str, number: int) -> dict[str, Any] | None:
+def checked_line(line: bytes, previous: str, number: int) -> dict[str, Any] | None:
+    """Return the entry of line `number` with its checksum `sum`, or None where it is not whole or not the one behind.
+
+    Args:
+        line: without its end.
+        previous: the checksum of the line before; empty at the first.
+        number: counted from 0.
+    """
     try:
         entry = json.loads(line)
         if not isinstance(entry, dict) or "sum" not in entry or entry.get("seq") != number:

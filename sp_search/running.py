@@ -24,6 +24,7 @@ from sp_search.records import Assignment, LevelReport
 from sp_search.report.live import LiveLine
 from sp_search.result import Remeasured, build_result
 from sp_search.search import Search
+from sp_search.segments import OwnDisk
 from sp_search.session import copied, tracked
 from sp_search.signals import interruptible
 from sp_search.store import parked
@@ -165,12 +166,12 @@ def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Dri
     inbox, store = Inbox(folder, study), store_of(folder)
     if driver == "ray":
         import sp_search.tune.launch  # noqa: F401 - importing ray sets signal handlers of its own: before ours
-    with interruptible(folder), tracked(study, folder), copied(folder):
+    with interruptible(folder), tracked(study, folder), copied(folder) as copy:
         inbox.catch_up(search, lambda: sum(parked(store, one).training_flops for one in search.live_assignments()))
         if search.state.finished is None:
             line = LiveLine()
             try:
-                _run_driver(inbox, search, ledger, driver, cluster, line.update)
+                _run_driver(inbox, search, ledger, driver, cluster, line.update, copy)
             finally:
                 line.close()
         study = inbox.study
@@ -228,18 +229,24 @@ def _run_driver(
     driver: Driver,
     cluster: Cluster,
     progress: Callable[[Search], None],
+    copy: OwnDisk,
 ) -> None:
     study, folder = inbox.study, ledger.folder
     limit = limit_of(lambda: inbox.study, ledger.entries)
     store = store_of(folder)
-    progress = collecting(store, study.limits.checkpoints, progress)
+    told = collecting(store, study.limits.checkpoints, progress, copy.when_safe)
+
+    def progressed(search: Search) -> None:
+        copy.check()
+        told(search)
+
     if driver == "inprocess":
         import torch
 
         from sp_search.drive.inprocess import run_inprocess
 
         torch.set_num_threads(max(1, int(study.resources.cpu)))
-        run_inprocess(search, build_runner(study), store, limit=limit, progress=progress, asked=inbox.look)
+        run_inprocess(search, build_runner(study), store, limit=limit, progress=progressed, asked=inbox.look)
         return
     from sp_search.tune.actor import RunnerRecipe
     from sp_search.tune.launch import run_tune
@@ -253,9 +260,10 @@ def _run_driver(
         gpu=study.resources.gpu,
         concurrent=study.limits.concurrent,
         limit=limit,
-        progress=progress,
+        progress=progressed,
         asked=inbox.look,
         checkpoints=store.location,
+        driver=copy.driver,
     )
 
 

@@ -1,19 +1,23 @@
-"""What surrounds a search while it runs: its ledger goes to MLflow, and in the end its folder to its object store."""
+"""What surrounds a running search: its ledger goes to MLflow and to its object store, in the end its folder too."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sp_search.bucket import Bucket, upload
+from sp_search.bucket import Bucket, files_of
 from sp_search.folder import header_of, store_of, tracking_uri
+from sp_search.ledger import LEDGER_NAME
+from sp_search.segments import LedgerCopy, OwnDisk
 from sp_search.store import BucketStore
 from sp_search.study import Study
 
 PATIENCE_S, INTERRUPTED_PATIENCE_S = 60.0, 1.5
 """How long the end of a study waits for MLflow; `resume` and `mlflow-sync` ship what is left."""
+STAYS = ("checkpoints", "tune", "control", "driver.lock", LEDGER_NAME)
+"""What of a folder is not copied: it is there already, the ledger as segments, or its driver's own."""
 
 
 @contextmanager
@@ -40,16 +44,37 @@ def tracked(study: Study, folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def copied(folder: Path) -> Iterator[None]:
-    """At the end, however it comes, copy the study's folder beside its checkpoints if these lie in an object store."""
+def copied(folder: Path) -> Iterator[OwnDisk]:
+    """Keep a copy of the study's ledger beside its checkpoints, if these lie in an object store; at the end, of all.
+
+    Raises:
+        StorageError: the store cannot be reached, or another driver has taken the study over.
+    """
+    store = store_of(folder)
+    if not isinstance(store, BucketStore):
+        yield OwnDisk()
+        return
+    bucket = Bucket(f"{store.location.rpartition('/')[0]}/study")
+    ledger = LedgerCopy(folder, bucket)
+    fetch = f"sp-search fetch {bucket.address} DIR"
     try:
-        yield
+        _send(folder, bucket, ("study.yaml", "manifest.json"))
+        sys.stderr.write(f"should this machine be lost: {fetch}, then sp-search resume DIR\n")
+        yield ledger
     finally:
-        store = store_of(folder)
-        if isinstance(store, BucketStore):
-            target = f"{store.location.rpartition('/')[0]}/study"
-            try:
-                count = upload(folder, Bucket(target), leave_out=("checkpoints", "tune", "control", "driver.lock"))
-                sys.stderr.write(f"copied {count} files to {target}: sp-search fetch {target} DIR\n")
-            except OSError as error:
-                sys.stderr.write(f"{folder} could not be copied to {target}: {error}\n")
+        ledger.finish()
+        if not ledger.superseded:
+            count = _send(folder, bucket, files_of(folder, leave_out=STAYS))
+            sys.stderr.write(f"copied {count} files to {bucket.address}: {fetch}\n")
+
+
+def _send(folder: Path, bucket: Bucket, names: Iterable[str]) -> int:
+    """Copy files of a folder into a bucket, as far as it goes; return how many, and say why not all."""
+    sent = 0
+    try:
+        for name in names:
+            bucket.write(name, (folder / name).read_bytes())
+            sent += 1
+    except OSError as error:
+        sys.stderr.write(f"{folder} could not be copied to {bucket.address}: {error}\n")
+    return sent

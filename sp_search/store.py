@@ -8,6 +8,7 @@ state of a visit: where only an earlier slice of it is left, the rest is run aga
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,16 @@ class Stored(NamedTuple):
     assignment: Assignment
     state: RunnerState
     finished: bool
+
+
+class Claim(NamedTuple):
+    """Whose a member's states are: the newest attempt's of the newest driver, wherever an earlier one still runs.
+
+    Attempts alone do not say it where a driver is lost with its last lines: the next one counts on from before them.
+    """
+
+    driver: int
+    attempt: int
 
 
 class Store(Protocol):
@@ -86,17 +97,17 @@ class CheckpointStore(ABC):
         state = RunnerState(arrays=written.arrays, meta=written.meta["runner"])
         return Stored(Assignment.model_validate(written.meta["assignment"]), state, written.meta["finished"])
 
-    def claim(self, member: int, attempt: int) -> None:
-        """Write down that `attempt` is the newest of a member."""
+    def claim(self, member: int, claim: Claim) -> None:
+        """Write down whose the member's states are now."""
         key = f"member{member}/attempt"
         with self._reaching(key, "write"):
-            self._claim(key, attempt)
+            self._claim(key, f"{claim.driver} {claim.attempt}\n")
 
-    def attempt(self, member: int) -> int:
-        """Return the newest attempt of a member that was claimed, 0 if there is none."""
+    def claimed(self, member: int) -> Claim:
+        """Return whose a member's states are."""
         key = f"member{member}/attempt"
         with self._reaching(key, "read"):
-            return self._claimed(key)
+            return Claim(*([0, 0, *map(int, self._claimed(key).split())][-2:]))
 
     @contextmanager
     def _reaching(self, key: str, how: str) -> Iterator[None]:
@@ -116,10 +127,10 @@ class CheckpointStore(ABC):
         """Throw a member's states of a visit away; what a dying trial still writes goes another time."""
 
     @abstractmethod
-    def _claimed(self, key: str) -> int: ...
+    def _claimed(self, key: str) -> str: ...
 
     @abstractmethod
-    def _claim(self, key: str, attempt: int) -> None: ...
+    def _claim(self, key: str, claim: str) -> None: ...
 
     @abstractmethod
     def _write(self, key: str, state: RunnerState) -> None: ...
@@ -135,9 +146,9 @@ class FolderStore(CheckpointStore):
         """Use `folder`, which every machine of a cluster has to see under this path."""
         self.folder, self.location = folder, str(folder)
 
-    def _claimed(self, key: str) -> int:
+    def _claimed(self, key: str) -> str:
         path = self.folder / key
-        return int(path.read_text(encoding="ascii")) if path.exists() else 0
+        return path.read_text(encoding="ascii") if path.exists() else ""
 
     def visits(self) -> dict[int, list[int]]:
         """Return by member the visits that states are stored of."""
@@ -147,11 +158,11 @@ class FolderStore(CheckpointStore):
         """Throw a member's states of a visit away."""
         shutil.rmtree(self.folder / f"member{member}" / f"visit{visit}", ignore_errors=True)
 
-    def _claim(self, key: str, attempt: int) -> None:
+    def _claim(self, key: str, claim: str) -> None:
         path = self.folder / key
-        partial = path.with_name(f"attempt-{attempt}.partial")
+        partial = path.with_name(f"attempt-{claim.strip().replace(' ', '-')}.partial")
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(f"{attempt}\n", encoding="ascii")
+        partial.write_text(claim, encoding="ascii")
         partial.replace(path)
 
     def _write(self, key: str, state: RunnerState) -> None:
@@ -172,11 +183,11 @@ class BucketStore(CheckpointStore):
         """Use what lies below the bucket's address."""
         self.bucket, self.location = bucket, bucket.address
 
-    def _claimed(self, key: str) -> int:
+    def _claimed(self, key: str) -> str:
         try:
-            return int(self.bucket.read(key))
+            return self.bucket.read(key).decode("ascii")
         except FileNotFoundError:
-            return 0
+            return ""
 
     def visits(self) -> dict[int, list[int]]:
         """Return by member the visits that states are stored of."""
@@ -188,8 +199,8 @@ class BucketStore(CheckpointStore):
             for name in self.bucket.names(f"member{member}/visit{visit}"):
                 self.bucket.remove(name)
 
-    def _claim(self, key: str, attempt: int) -> None:
-        self.bucket.write(key, f"{attempt}\n".encode())
+    def _claim(self, key: str, claim: str) -> None:
+        self.bucket.write(key, claim.encode())
 
     def _write(self, key: str, state: RunnerState) -> None:
         from sp_search.train.checkpoint import KEEP, encoded
@@ -242,13 +253,26 @@ def _visits(names: Iterable[str]) -> dict[int, list[int]]:
 
 def begin_state(runner: LevelRunner, store: Store, assignment: Assignment) -> RunnerState:
     """Return where a trial takes up its assignment: its newest stored slice, else inherited or fresh weights."""
-    stored = store.newest(assignment.member, assignment.visit, assignment.lineages)
+    stored = _stored_of(store, assignment)
     if stored is not None:
         return stored.state
     donor = assignment.init_from
     if donor is None:
         return runner.begin(assignment, None)
     return runner.begin(assignment, finished_state(runner, store, assignment.member, donor.visit, donor.lineages))
+
+
+def _stored_of(store: Store, assignment: Assignment) -> Stored | None:
+    """Return the newest state of an assignment, whichever attempt stored it.
+
+    A driver that was lost with its last lines may have decided otherwise about the same member, visit and lineages.
+    """
+    stored = store.newest(assignment.member, assignment.visit, assignment.lineages)
+    return stored if stored is not None and _work(stored.assignment) == _work(assignment) else None
+
+
+def _work(assignment: Assignment) -> str:
+    return json.dumps(assignment.model_dump(mode="json", exclude={"attempt"}), sort_keys=True)
 
 
 def finished_state(runner: LevelRunner, store: Store, member: int, visit: int, lineages: list[int]) -> RunnerState:
@@ -275,6 +299,6 @@ def spent_flops(state: RunnerState | None) -> float:
 
 def parked(store: Store, assignment: Assignment) -> Parked:
     """Return what is said for an assignment that was cut while no trial of it was alive: as its newest slice has it."""
-    stored = store.newest(assignment.member, assignment.visit, assignment.lineages)
+    stored = _stored_of(store, assignment)
     spent = spent_flops(None if stored is None else stored.state)
     return Parked(member=assignment.member, attempt=assignment.attempt, training_flops=spent)

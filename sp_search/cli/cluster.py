@@ -16,6 +16,7 @@ from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.terminal import table
 
 if TYPE_CHECKING:
+    from sp_search.bucket import Bucket
     from sp_search.study import Cluster
     from sp_search.submission import Job
     from sp_search.tune.jobs import Jobs
@@ -97,15 +98,13 @@ def fetch(source: str, folder: StudyFolder, /, *, address: str | None = None) ->
         folder: a new folder here.
         address: of the cluster's dashboard, http://HEAD:8265.
     """
-    from sp_search.bucket import Bucket, download, is_bucket
+    from sp_search.bucket import Bucket, is_bucket
     from sp_search.submission import require_address
 
     if folder.exists():
         raise StorageError(f"{folder} exists: name a new folder")
     if is_bucket(source):
-        count = download(Bucket(source), folder)
-        if not count:
-            raise StorageError(f"{source} holds no file")
+        count = _downloaded(Bucket(source), folder)
     elif address is None:
         raise StudyError([f"{source} is no s3://BUCKET/...: say on which cluster it lies (--address http://HEAD:8265)"])
     else:
@@ -122,6 +121,19 @@ def pack(folder: StudyFolder, /) -> Answer:
 
     lines = packed(folder)
     return Answer({"lines": lines}, "\n".join(lines))
+
+
+def _downloaded(bucket: Bucket, folder: Path) -> int:
+    """Bring a study's folder here from an object store, its ledger from the segments there; return how many files."""
+    from sp_search.bucket import download
+    from sp_search.segments import SEGMENTS, fetch_ledger
+
+    count = download(bucket, folder, leave_out=(SEGMENTS,))
+    if not count:
+        studies = [f"{bucket.address}/{name}/study" for name in bucket.folders("")]
+        near = f": one of {', '.join(studies[:10])}?" if studies else ""
+        raise StorageError(f"{bucket.address} holds no file{near}")
+    return count + bool(fetch_ledger(bucket, folder))
 
 
 def _cluster(file: Path | None, nodes: int | None, storage: str | None) -> Cluster:

@@ -20,7 +20,7 @@ from sp_search.errors import StorageError, describe
 from sp_search.events import MemberFailed
 from sp_search.plan import build_runner
 from sp_search.records import Assignment, LevelRunner, Measured, Record, RunnerState, Usage
-from sp_search.store import CheckpointStore, Stored, begin_state, spent_flops, store_at
+from sp_search.store import CheckpointStore, Claim, Stored, begin_state, spent_flops, store_at
 from sp_search.study import Study
 
 
@@ -51,15 +51,15 @@ def study_runner(study: dict[str, Any], device: str) -> LevelRunner:
 
 
 class Fence:
-    """Keeps a trial that outlived its driver from writing: a member's checkpoints belong to its newest attempt.
+    """Keeps a trial that outlived its driver from writing: a member's checkpoints belong to its newest claim.
 
     After a driver was killed its trials go on for seconds. What they store is what the new attempt would store, so only
     a late writer does harm, that puts an early slice over the level's last one; it finds a newer number here and ends.
     """
 
-    def __init__(self, store: CheckpointStore, assignment: Assignment) -> None:
-        """Speak for the assignment's attempt."""
-        self.store, self.member, self.attempt = store, assignment.member, assignment.attempt
+    def __init__(self, store: CheckpointStore, assignment: Assignment, driver: int = 0) -> None:
+        """Speak for the assignment's attempt, and the driver that issued it."""
+        self.store, self.member, self.own = store, assignment.member, Claim(driver, assignment.attempt)
 
     def claim(self) -> None:
         """Write down this attempt, unless a newer one did.
@@ -68,7 +68,7 @@ class Fence:
             StorageError: a newer attempt has begun, or the storage refuses.
         """
         self.check()
-        self.store.claim(self.member, self.attempt)
+        self.store.claim(self.member, self.own)
 
     def check(self) -> None:
         """Refuse to go on when a newer attempt has begun.
@@ -76,8 +76,9 @@ class Fence:
         Raises:
             StorageError: this trial was superseded.
         """
-        if (newest := self.store.attempt(self.member)) > self.attempt:
-            raise StorageError(f"attempt {self.attempt} was superseded by attempt {newest}")
+        if (newest := self.store.claimed(self.member)) > self.own:
+            by = f"attempt {newest.attempt}" if newest.driver == self.own.driver else "another driver"
+            raise StorageError(f"attempt {self.own.attempt} was superseded by {by}")
 
 
 class Clocks(NamedTuple):
@@ -123,7 +124,7 @@ class LevelTrainable(Trainable):
             self._recipe, self._runner = recipe, None
         self._assignment = Assignment.model_validate(config["assignment"])
         self._store = store_at(config["checkpoints"])
-        self._fence = Fence(self._store, self._assignment)
+        self._fence = Fence(self._store, self._assignment, config["driver"])
         self._threads = max(1, int(config["cpu"]))
         self._state: RunnerState | None = None
         self._began = Clocks.now()

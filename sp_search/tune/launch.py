@@ -61,6 +61,7 @@ def run_tune(
     asked: Asked = lambda search: [],
     deadline_s: float = DEADLINE_S,
     checkpoints: str | None = None,
+    driver: int = 0,
 ) -> None:
     """Run `search` to its end on Ray, or until `limit` names a limit; a replayed search takes up where it was.
 
@@ -77,6 +78,7 @@ def run_tune(
         asked: says what people ask of the search between slices; it must return at once.
         deadline_s: a trial without a slice for this long, and for ten typical slices, is killed and counts as lost.
         checkpoints: an object store's address, or a folder that all machines see; None for the study's.
+        driver: the number of this driver among those that took the study up, where one is counted.
 
     Raises:
         StudyError: no cluster answers at the address, its machines are not alike, or none has what a trial asks for.
@@ -108,6 +110,7 @@ def run_tune(
                 param_space={
                     "recipe": recipe.model_dump(mode="json"),
                     "checkpoints": store.location,
+                    "driver": driver,
                     "cpu": cpu,
                     "gpu": gpu,
                 },

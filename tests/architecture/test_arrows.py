@@ -28,7 +28,7 @@ ROWS = [
     {"proposals"},
     {"refusals"},
     {"study", "changes", "ledger", "on_finish"},
-    {"warm_start", "logbook"},
+    {"warm_start", "logbook", "segments"},
     {"plan", "search", "store", "arms"},
     {"folder", "health", "keeping", "limits", "result", "rows"},
     {"across", "answer", "comparison", "control", "lineages", "submission"},

@@ -2,15 +2,21 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
 
 from sp_search import api
-from sp_search.bucket import Bucket, download, upload
+from sp_search.bucket import Bucket, download, files_of
 from sp_search.cli import main
 from sp_search.errors import StorageError
+from sp_search.ledger import is_over, read_ledger
 from sp_search.records import Assignment, Budget, RunnerState
+from sp_search.segments import assemble
 from sp_search.store import FolderStore, Stored, store_at
 from sp_search.tune.actor import Fence
 
@@ -86,6 +92,11 @@ def test_only_the_newest_attempt_may_write(store):
     newest.check()
     with pytest.raises(StorageError, match="superseded by attempt 5"):
         late.check()
+    fewer = Fence(store, assignment(attempt=3), driver=2)  # counts on from before the lines that were lost
+    fewer.claim()
+    with pytest.raises(StorageError, match="superseded by another driver"):
+        newest.check()
+    fewer.check()
 
 
 def test_a_bucket_holds_the_files_that_a_folder_holds_and_falls_back_from_a_damaged_one(address, tmp_path):
@@ -111,9 +122,10 @@ def test_a_bucket_that_is_gone_is_the_storages_fault_and_nobody_elses(address):
 
 
 def answer(result):
-    """What a study found and paid, without its name, folder and times."""
-    kept = ("met", "program", "budget", "minimum", "accuracy", "levels", "search_flops", "seed")
-    return {key: result.payload[key] for key in kept}
+    """What a study found and paid, without its name, folder, times and what crashes may have repeated."""
+    kept = ("met", "program", "budget", "minimum", "accuracy", "levels", "seed")
+    paid = {use: result.payload["search_flops"][use] for use in ("training", "verification")}
+    return {**{key: result.payload[key] for key in kept}, **paid}
 
 
 def test_a_study_with_its_checkpoints_in_a_bucket_answers_as_one_without_and_goes_on_elsewhere(
@@ -136,11 +148,41 @@ def test_a_study_with_its_checkpoints_in_a_bucket_answers_as_one_without_and_goe
     assert main(["fetch", f"{address}/nothing", "nowhere"]) == 5
 
 
-def test_a_folder_goes_to_a_bucket_and_comes_back_without_what_is_left_out(address, tmp_path):
-    source, bucket = tmp_path / "a", Bucket(f"{address}/{tmp_path.name}/copy")
+def begun(workplace, address, study, folder):
+    """Begin a study in a process of its own, and return it once its bucket holds an event, with the copy's address."""
+    (workplace / "study.json").write_text(json.dumps(study))
+    (workplace / "cluster.yaml").write_text(f"storage: {address}/killed\n")
+    words = ["run", "study.json", "--in-process", "--cluster", "cluster.yaml", "--output", folder]
+    with (workplace / "log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-m", "sp_search", *words], cwd=workplace, stderr=log, stdout=log)
+    deadline = time.monotonic() + 200
+    while True:
+        assert process.poll() is None, (workplace / "log").read_text()
+        assert time.monotonic() < deadline, (workplace / "log").read_text()
+        found = [word for word in (workplace / "log").read_text().split() if word.startswith("s3://")]
+        if found and assemble(Bucket(found[0].strip(","))).lines > 1:
+            return process, found[0].strip(",")
+        time.sleep(0.05)
+
+
+def test_a_driver_that_is_killed_with_its_disk_goes_on_elsewhere_from_the_bucket(address, workplace):
+    study = {**STUDY, "train": {"steps": 200, "evaluate_every": 10}}
+    process, copy = begun(workplace, address, study, "lost")
+    process.kill()
+    process.wait()
+    shutil.rmtree(workplace / "lost")
+    assert main(["fetch", copy, "elsewhere"]) == 0
+    held = read_ledger(workplace / "elsewhere")
+    assert not is_over(held), "it was killed on the way"
+    assert answer(api.resume("elsewhere")) == answer(api.run(study, output="undisturbed", driver="inprocess"))
+    assert assemble(Bucket(copy)).content == (workplace / "elsewhere" / "ledger.jsonl").read_bytes()
+
+
+def test_a_bucket_comes_here_without_what_is_left_out(address, tmp_path):
+    bucket = Bucket(f"{address}/{tmp_path.name}/copy")
     for name in ("ledger.jsonl", "program/card.md", "checkpoints/big"):
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_text(name)
-    assert upload(source, bucket, leave_out=("checkpoints",)) == 2
-    assert download(bucket, tmp_path / "b") == 2
+        bucket.write(name, name.encode())
+    assert bucket.folders("") == ["checkpoints", "program"]
+    assert download(bucket, tmp_path / "b", leave_out=("checkpoints",)) == 2
     assert (tmp_path / "b" / "program" / "card.md").read_text() == "program/card.md"
+    assert files_of(tmp_path / "b", leave_out=("ledger.jsonl",)) == ["program/card.md"]
