@@ -7,6 +7,7 @@ program, and closes the level at once (what still runs is cut, unless the visit 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import Field
@@ -48,11 +49,15 @@ class Visit(Record):
     cheaper: bool = False
 
 
-class Cohort(Record):
-    """Lineages of one member that were trained together: their state is stored under all of their indices."""
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Lineages of one member that were trained together: their state is stored under all of their indices.
+
+    A search keeps one for every trial of its life, and a record would be three times as large.
+    """
 
     lineages: list[int]
-    passing: list[int] = Field(default_factory=list)
+    passing: list[int] = field(default_factory=list)
 
 
 class LevelOutcome(Record):

@@ -243,13 +243,15 @@ def close_level(state: SearchState) -> tuple[SearchState, list[Action]]:
     assert level is not None
     rows = sorted([*level.known, *level.rows], key=lambda row: (row.root, row.member, row.lineage))
     conclusive = list(dict.fromkeys((row.root, row.member) for row in rows if row.passed is not None))
-    passing = list(dict.fromkeys((row.root, row.member) for row in rows if row.passed))
+    passed = {(row.root, row.member) for row in rows if row.passed}
+    passing = [pair for pair in conclusive if pair in passed]
+    unaided = set() if passing else {(row.root, row.member) for row in rows if row.fresh and row.passed is False}
     found = None
     if passing:
         priced = level.cheapest is not None and not state.space.controls
         found = min(level.level, state.space.covering(level.cheapest) if priced else level.level)  # type: ignore[arg-type]
-    fresh = [] if passing else [(row.root, row.member) for row in rows if row.fresh and row.passed is False]
-    outcome = LevelOutcome(
+    # Validation would copy every pair, and double what a long search holds.
+    outcome = LevelOutcome.model_construct(
         visit=level.visit,
         level=level.level,
         cap=state.space.caps[level.level],
@@ -265,7 +267,7 @@ def close_level(state: SearchState) -> tuple[SearchState, list[Action]]:
         members={} if state.population.proposals else level.cohorts,
         conclusive=conclusive,
         passing=passing,
-        fresh=list(dict.fromkeys(fresh)),
+        fresh=[pair for pair in conclusive if pair in unaided],
         training_flops=level.training_flops,
     )
     spare = {(row.member, row.lineage) for row in level.rows if row.fresh and not level.members[row.member].replaced}
