@@ -23,6 +23,10 @@ from sp_search.records import (
 from sp_search.schedulers.annealing import Annealing
 from sp_search.search import Search
 
+LOADER = """
+def load():
+    return lambda x: 2 * x
+"""
 STUDY_YAML = "name: invented\nseed: 3\ntask: {kind: parity, bits: 11}\n"
 
 
@@ -60,6 +64,14 @@ def write_study(
         if finished:
             (folder / "result.json").write_text(json.dumps(result_of(search, name)))
     return search
+
+
+def write_program(folder: Path, weights: bytes = b"weights", **facts: str) -> None:
+    """Write a program that doubles its input, as a study exports one."""
+    folder.mkdir(parents=True)
+    (folder / "load.py").write_text(LOADER)
+    (folder / "model.safetensors").write_bytes(weights)
+    (folder / "config.json").write_text(json.dumps({"shape": {"channels": 1, "classes": 1}, "facts": facts}))
 
 
 def drive(

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sp_search.errors import StudyError
 from sp_search.folder import header_of, tracking_uri
 from sp_search.ledger import LEDGER_NAME
-from sp_search.tracking.probe import require_answer
+from sp_search.tracking.probe import in_words, require_answer
 from sp_search.tracking.updates import Updates
 from sp_search.tracking.words import run_page
 
@@ -36,8 +36,9 @@ SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
 }
+"""Of MLflow's client: whether a call is made again is decided here, where it is known what may be made again."""
 SERVER_SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -47,7 +48,7 @@ SERVER_SETTINGS = {
 MEMORY = "mlflow.json"
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 LAST_TRIES = 3
-"""How often a store that failed is tried again when the study is over; one that had failed before, once."""
+"""How often a store that failed is tried again when the study is over; one that had failed before, or hangs, once."""
 BATCH_LINES = 1_000
 """Ledger lines that are shipped together: after so many, what a kill would repeat is remembered."""
 PORT = 5000
@@ -86,6 +87,7 @@ class Shipper:
         self._read = 0
         self._shipped = 0
         self._complete = False
+        self._told = False
         self._closing = threading.Event()
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="mlflow-shipper", daemon=True)
@@ -136,8 +138,9 @@ class Shipper:
                             return
                         self._closing.wait(FIRST_WAIT_S)
             except Exception as error:  # whatever the store does, the study goes on
-                last_tries = last_tries - 1 if closing else LAST_TRIES if self.error is None else 1
-                self.error = f"{type(error).__name__}: {str(error).splitlines()[0][:90] if str(error) else ''}"
+                known = self.error is not None or isinstance(error, ConnectionError)
+                last_tries = last_tries - 1 if closing else 1 if known else LAST_TRIES
+                self._tell(error, aloud=not closing)
                 if store is not None and store.is_gone(error):
                     store = None
                     self._begin_anew()
@@ -145,6 +148,13 @@ class Shipper:
             if closing and last_tries <= 0:
                 return
             (self._abandoned if closing else self._closing).wait(FIRST_WAIT_S if closing else wait)
+
+    def _tell(self, error: Exception, *, aloud: bool) -> None:
+        """Keep what went wrong; say the first of it at once, as somebody may mend it while the study goes on."""
+        self.error = in_words(error)
+        if aloud and not self._told:
+            self._told = True
+            sys.stderr.write(f"MLflow: {self.error}; the study goes on, and MLflow is asked again\n")
 
     def _open(self) -> Store:
         require_answer(self.uri)

@@ -1,4 +1,7 @@
-"""Asks whether a tracking server answers at all, in seconds and before MLflow is loaded: a dead one costs nothing."""
+"""Asks whether a tracking server answers at all, in seconds and before MLflow is loaded: a dead one costs nothing.
+
+And says in a line what went wrong with it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,11 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 PATIENCE_S = 5.0
+LOGIN_ERRORS = dict.fromkeys(
+    ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"),
+    "the server refuses the login (401): MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+    "MLFLOW_TRACKING_TOKEN, have to be what it knows",
+) | {"PERMISSION_DENIED": "the login may not write there (403): whoever made experiment and model has to permit it"}
 
 
 def require_answer(uri: str) -> None:
@@ -30,6 +38,14 @@ def require_answer(uri: str) -> None:
         return  # it answers
     except (URLError, HTTPException, OSError) as error:
         raise ConnectionError(f"{address} does not answer: {getattr(error, 'reason', error)}") from error
+
+
+def in_words(error: Exception) -> str:
+    """Return an error of a store in a line; of a login that was refused, what to do."""
+    code = getattr(error, "error_code", None)
+    if code in LOGIN_ERRORS:
+        return LOGIN_ERRORS[code]
+    return f"{type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else ''}"
 
 
 def _context() -> ssl.SSLContext:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import (
     MLFLOW_LOGGED_ARTIFACTS,
@@ -62,19 +63,19 @@ class Store:
     def find_runs(self, study_id: str) -> None:
         """Learn which runs of the study the store has; where its own is gone, everything is to be written anew.
 
-        What was made just before a crash, or while an answer was lost, is found here and never made twice.
+        What was made just before a crash, or while an answer was lost, is found here and not made twice. A server
+        that made a run after we had given up has two: the one that nothing was written to is deleted.
         """
         if self._looked:
             return
-        query, found = f"tags.`{STUDY_TAG}` = '{study_id}'", dict[str, str]()
-        page = self.client.search_runs([self.experiment], query, max_results=PAGE)
-        while page:
-            found |= {run.data.tags[KEY_TAG]: run.info.run_id for run in page}
-            if not page.token:
-                break
-            page = self.client.search_runs([self.experiment], query, max_results=PAGE, page_token=page.token)
-        self.runs, self._looked = found, True
-        if STUDY not in found:
+        self.runs.clear()
+        written_first = sorted(self._search(study_id), key=lambda run: ("run_of" not in run.data.tags, run.info.run_id))
+        for run in written_first:
+            kept = self.runs.setdefault(run.data.tags[KEY_TAG], run.info.run_id)
+            if kept != run.info.run_id:
+                self.client.delete_run(run.info.run_id)
+        self._looked = True
+        if STUDY not in self.runs:
             self.cursor = 0
 
     def write(self, updates: Updates, cursor: int) -> None:
@@ -92,6 +93,7 @@ class Store:
 
     def close(self, updates: Updates) -> None:
         """Write the answer's figures and files where the study has ended, and end the runs that are still open."""
+        self._looked = False
         self.find_runs(updates.study_id)
         parent = self.runs.get(STUDY)
         if parent is None:
@@ -130,13 +132,22 @@ class Store:
             self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
+    def _search(self, study_id: str, further: str = "") -> Iterator[Run]:
+        """Yield the study's runs for which `further` holds."""
+        query, token = f"tags.`{STUDY_TAG}` = '{study_id}'{further}", None
+        while True:
+            page = self.client.search_runs([self.experiment], query, max_results=PAGE, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
     def _write_run(self, key: str, update: Update, updates: Updates) -> None:
         study = updates.reader.header.get("study", {})
-        fresh = key not in self.runs
-        if fresh:
+        if key not in self.runs:
             self._create(key, update, updates.study_id, study.get("tracking", {}).get("owner", ""))
         run_id = self.runs[key]
-        if fresh and key == STUDY:
+        if update.describe:
             self._describe(run_id, updates)
         if update.config is not None:
             self.client.log_dict(run_id, update.config, "config.json")
@@ -203,9 +214,10 @@ class Store:
             for key in (member_key(program["member"]), key_of(program["member"], program["visit"])):
                 if key in self.runs:
                     wanted.setdefault(self.runs[key], []).append(f"{milestone:g}")
-        query = f"tags.`{STUDY_TAG}` = '{study_id}' and tags.selected = 'true'"
-        for run in self.client.search_runs([self.experiment], query, max_results=PAGE):
+        for run in list(self._search(study_id, " and tags.selected = 'true'")):  # what we change is not to be paged
             if run.info.run_id not in wanted:
+                if "selected_for" in run.data.tags:
+                    self.client.delete_tag(run.info.run_id, "selected_for")
                 self.client.set_tag(run.info.run_id, "selected", "false")
         for run_id, milestones in wanted.items():
             tags = [RunTag("selected", "true"), RunTag("selected_for", ", ".join(milestones))]

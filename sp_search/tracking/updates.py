@@ -31,7 +31,10 @@ class Point(NamedTuple):
 
 @dataclass
 class Update:
-    """What has changed in one run. Merging is writing into the same update again. `parent` is a key."""
+    """What has changed in one run. Merging is writing into the same update again.
+
+    `parent` is a key. `describe` says that a study begins, or goes on after an answer: its description is due.
+    """
 
     parent: str | None = None
     name: str = ""
@@ -40,6 +43,7 @@ class Update:
     points: list[Point] = field(default_factory=list)
     config: dict[str, Any] | None = None
     status: Status | None = None
+    describe: bool = False
     began_ms: int = 0
     time_ms: int = 0
 
@@ -97,8 +101,10 @@ class Updates:
             judged_keys = [key for key in self.open if "/" not in key and self._tally(key).best is not None]
             self._end(judged_keys, "FINISHED", time_ms)
             self._end(list(self.open), "KILLED", time_ms)
-        elif had_ended:  # somebody extended a study that was over
+        elif had_ended:  # somebody asked more of a study that was over
             self.update(STUDY, time_ms).status = "RUNNING"
+            self.update(STUDY, time_ms).describe = True
+            self.update(STUDY, time_ms).tags |= {"met": "false", "ended": "not yet"}
 
     def keys(self, member: int, visit: int) -> list[str]:
         """Return the runs below the study's in which a member's visit is told, outermost first."""
@@ -119,7 +125,7 @@ class Updates:
         update, study = self.update(STUDY, time_ms), header.get("study", {})
         self.detail, lowered = chosen_detail(header)
         update.name = f"{header['name']} / seed {header['seed']}"
-        update.status = "RUNNING"
+        update.status, update.describe = "RUNNING", True
         update.params |= {"seed": str(header["seed"]), "config_hash": config_hash(study)}
         for part in ("task", "model", "prior", "scheduler"):
             update.params |= scalars(part, study.get(part, {}))
@@ -170,12 +176,14 @@ class Updates:
     def _close(self, outcome: LevelOutcome, time_ms: int) -> None:
         """End the runs of a closed level, and add a step to the study's curves. Who was not heard was cut.
 
-        `verdict` is the level's; whether a member has a verified program is its `verified`.
+        `verdict` is the level's, so it stands at runs of one level: a study that has its answer ends on a failed one.
         """
         levels = [key for key in self.open if key.endswith(f"/visit{outcome.visit}")]
         heard = {key.partition("/")[0] for key in levels} | {member_key(member) for member in outcome.members}
         for key in [*levels, *(heard & self.open)]:
-            self.update(key, time_ms).tags |= {"verdict": outcome.verdict, "phase": outcome.phase}
+            self.update(key, time_ms).tags |= {"phase": outcome.phase}
+            if "/" in key or self.reader.header["population"].get("proposals"):
+                self.update(key, time_ms).tags["verdict"] = outcome.verdict
         judged = [key for key in levels if self._tally(key).best is not None]
         self._end(judged, "FINISHED", time_ms)
         self._end([key for key in levels if key not in judged], "KILLED", time_ms)
@@ -184,7 +192,7 @@ class Updates:
         curve |= {f"search/{use}_flops": flops for use, flops in self.reader.spent.items()}
         update = self.update(STUDY, time_ms)
         update.points += _points(curve, outcome.visit, time_ms)
-        update.tags |= {"phase": outcome.phase, "verdict": outcome.verdict, "milestone": f"{outcome.milestone:g}"}
+        update.tags |= {"phase": outcome.phase, "milestone": f"{outcome.milestone:g}"}
 
     def _end(self, keys: list[str], status: Status, time_ms: int) -> None:
         for key in keys:
