@@ -7,6 +7,7 @@ Finite data holds no further draw: its verification draw is used again, and the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,19 @@ if TYPE_CHECKING:
     from sp_search.program import Program
     from sp_search.train.trainer import NeuralRunner
 
+LookUp = Callable[[], None]
 REPORTED = ("longer", "shifted")
 REPORT_EXAMPLES = 1_024
 
 
 def remeasure(
-    study: Study, search: Search, runner: NeuralRunner, store: Store, assignments: list[Assignment], milestone: float
+    study: Study,
+    search: Search,
+    runner: NeuralRunner,
+    store: Store,
+    assignments: list[Assignment],
+    milestone: float,
+    look_up: LookUp,
 ) -> tuple[Remeasured, Program] | None:
     """Return the cheapest verified program of `milestone` with fresh figures, or None when none was verified.
 
@@ -38,6 +46,7 @@ def remeasure(
         store: where the states are.
         assignments: every assignment of the search.
         milestone: which one.
+        look_up: called between two measurements; what it raises ends them, and nothing is written.
     """
     from sp_search.train.evaluate import draw_batch, try_program
     from sp_search.train.generalise import needs, over_spend, steps_by_need
@@ -51,12 +60,15 @@ def remeasure(
         for one in assignments
         if (one.member, one.visit) == (selection.member, selection.visit) and selection.lineage in one.lineages
     )
+    look_up()
     state = finished_state(runner, store, assignment.member, assignment.visit, assignment.lineages)
     program = runner.program(assignment, state, selection.lineage)
     distribution = study.task.distributions()[0]
     seed = derive_seed(study.seed, "remeasure", milestone)
     batch, exact = draw_batch(study.task, distribution, "verification", study.selection.n, seed, LARGEST_SUPPORT)
+    look_up()
     trial = try_program(program, study.task, batch, exact=exact)
+    look_up()
     described = {
         "model": study.model.kind_name(),
         **program.model.origin["model"],
@@ -76,6 +88,7 @@ def remeasure(
         compute["over_spend"] = over_spend(need_B, trial, program)
         generalisation["steps_by_need"] = steps_by_need(need_B, trial)
     gap = largest_gap(program.flops_N(positions))
+    look_up()
     return Remeasured(selection, found, compute, _reports(study, program), described, gap, generalisation), program
 
 

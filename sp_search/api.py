@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from sp_search.arms import Arm, Arms, arms_of, load_asked
+from sp_search.bucket import is_bucket
 from sp_search.comparison import COMPARISON_NAME, arm_folder, build_comparison
 from sp_search.control import driver_of, pending
+from sp_search.courier import brought_here, copy_at, driver_at, requests_at
 from sp_search.errors import StorageError, StudyError
 from sp_search.folder import (
     begun_arms,
@@ -126,7 +128,12 @@ def resume(
         return _drive_arms(recorded_arms(path), path, driver or manifest(path)["driver"], where)
     if not (path / LEDGER_NAME).exists():
         raise StorageError(f"{path} holds no {LEDGER_NAME}: it is no study folder")
-    return go_on(path, driver, where)
+    result = go_on(path, driver, where)
+    comparison = path.resolve().parent.parent
+    if path.resolve().parent.name == "arms" and holds_arms(comparison):  # an arm has another answer than it told
+        _compare(recorded_arms(comparison), comparison)
+        sys.stderr.write(f"compared anew: {comparison / 'report.html'}\n")
+    return result
 
 
 def plan(study: Study | str | Path | dict[str, Any]) -> Plan:
@@ -138,21 +145,34 @@ def plan(study: Study | str | Path | dict[str, Any]) -> Plan:
 
 
 def status(folder: str | Path) -> dict[str, Any]:
-    """Return where a study stands, from its ledger alone; it may be running. Of a comparison, where every arm does."""
-    if holds_arms(plain_folder(Path(folder))):
-        return _arms_status(Path(folder))
-    entries = read_ledger(Path(folder))
-    with understood(Path(folder)):
-        study, _, search = replayed(entries, Path(folder))
+    """Return where a study stands, from its ledger alone; it may be running. Of a comparison, where every arm does.
+
+    Args:
+        folder: the study's, or the address of its copy, s3://BUCKET/.../study.
+    """
+    if is_bucket(str(folder)):
+        copy = copy_at(str(folder))
+        with brought_here(copy) as here:
+            return _status(here, driver_at(copy), requests_at(copy))
+    path = plain_folder(Path(folder))
+    if holds_arms(path):
+        return _arms_status(path)
+    return _status(path, driver_of(path), [request.name for request in pending(path)])
+
+
+def _status(folder: Path, driver: str | None, asked: list[str]) -> dict[str, Any]:
+    entries = read_ledger(folder)
+    with understood(folder):
+        study, _, search = replayed(entries, folder)
     state = search.state
     return {
         "name": study.name,
         "finished": state.finished,
-        "phase": state.open.phase if state.open else None,
+        "phase": state.open.phase if state.open else "measuring the answer" if state.finished and driver else None,
         "cap": state.space.caps[state.open.level] if state.open else None,
         "milestone": state.milestone,
-        "driver": driver_of(Path(folder)),
-        "asked": [path.name for path in pending(Path(folder))],
+        "driver": driver,
+        "asked": asked,
         "running": len(search.live_assignments()),
         "levels_closed": len(state.history),
         "verified_programs": search.verified,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sp_search.arms import Arm, Arms
+from sp_search.folder import recorded_study
 from sp_search.ledger import read_ledger, was_begun
 from sp_search.plain_files import read_json
 from sp_search.priors.base import SpeedPrior
@@ -45,20 +46,35 @@ def arm_folder(folder: Path, arm: Arm) -> Path:
 
 def build_comparison(arms: Arms, folder: Path) -> dict[str, Any]:
     """Return the content of `comparison.json`; an arm that has not ended is a row that says so."""
+    arms = _as_they_stand(arms, folder)
     rows = [_row(arm, arm_folder(folder, arm)) for arm in arms.arms]
     first = arms.arms[0].study
     return {
         "name": arms.name,
         "seed": first.seed,
         "task": first.task.model_dump(mode="json"),
-        "milestone": first.milestones[-1],
+        "milestone": min(arm.study.milestones[-1] for arm in arms.arms),
         "confidence": first.selection.confidence,
         "gates": first.selection.gates,
         "met": all(row["met"] for row in rows),
         "ended": "resolved" if all(row["ended"] for row in rows) else "interrupted",
-        "warnings": [*effort_warnings(arms), *_spent_warning(rows)],
+        "warnings": [*_milestones_warning(arms), *effort_warnings(arms), *_spent_warning(rows)],
         "arms": rows,
     }
+
+
+def _as_they_stand(arms: Arms, folder: Path) -> Arms:
+    """Return the arms with what was added and extended since they were begun."""
+    owns = [arm_folder(folder, arm) for arm in arms.arms]
+    stand = [recorded_study(read_ledger(own), own) if was_begun(own) else None for own in owns]
+    return Arms(arms.name, [Arm(arm.name, now or arm.study) for arm, now in zip(arms.arms, stand, strict=True)])
+
+
+def _milestones_warning(arms: Arms) -> list[str]:
+    """Say where an arm was asked to go further than another."""
+    asked = {arm.name: arm.study.milestones[-1] for arm in arms.arms}
+    listed = ", ".join(f"{name} {milestone:g}" for name, milestone in asked.items())
+    return [f"unequal milestones, so the programs answer different questions: {listed}"] * (len({*asked.values()}) > 1)
 
 
 def effort_warnings(arms: Arms) -> list[str]:

@@ -1,7 +1,8 @@
 """What people ask of a study from outside: one small file a request in the folder `control`, which its driver takes in.
 
 A request changes nothing by itself. The driver of the study (the one that runs, or the next `resume`) turns it into an
-event of the ledger, and removes the file. Requests are data: reading one runs nothing.
+event of the ledger, and then removes the file; a crash in between leaves both, and the event names its request. They
+are data: reading one runs nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +26,7 @@ from sp_search.changes import CHANGES, changed_content
 from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.events import Extended, LimitReached, MemberAdded, MemberStopped, PauseAsked, Retried, SearchEvent
 from sp_search.interventions import least_tried
+from sp_search.ledger import LEDGER_NAME, read_ledger
 from sp_search.logbook import printable
 from sp_search.plan import price_member
 from sp_search.records import Record
@@ -56,18 +59,24 @@ def send(folder: Path, request: Request) -> Path:
     Raises:
         StorageError: the folder cannot be written to.
     """
-    inbox = folder / INBOX
-    signed = request.model_copy(update={"by": _somebody(), "at": round(time.time(), 3)})
-    path = inbox / f"{time.time_ns():020}-{secrets.token_hex(4)}.json"
+    name, text = signed(request)
+    path = folder / INBOX / name
     try:
-        inbox.mkdir(exist_ok=True)
-        _write_whole(path, signed.model_dump_json() + "\n")
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, text)
     except OSError as error:
         raise StorageError(f"cannot ask anything of {folder}: {error}. Ask as its owner, or make room") from error
     return path
 
 
-def _write_whole(path: Path, text: str) -> None:
+def signed(request: Request) -> tuple[str, str]:
+    """Return a name that no other request has and sorts by time, and the request with who asks and when."""
+    by = request.model_copy(update={"by": _somebody(), "at": round(time.time(), 3)})
+    return f"{time.time_ns():020}-{secrets.token_hex(4)}.json", by.model_dump_json() + "\n"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
     partial = path.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
@@ -132,14 +141,17 @@ class Inbox:
         self.folder, self.study = folder, study
         self._looked = 0.0
         self._paused: str | None = None
+        self._taken: list[Path] = []
+        self._done: set[str] | None = None
 
     def look(self, search: Search) -> list[SearchEvent]:
-        """Return at most one event, at most once in `LOOK_S`.
+        """Return at most one event, at most once in `LOOK_S`; the ledger holds what was returned before by now.
 
         Raises:
-            Interrupted: somebody asked for a pause, and the ledger holds that by now.
+            Interrupted: somebody asked for a pause.
         """
         if self._paused is not None:
+            self.forget()
             sys.stderr.write(f"paused by {printable(self._paused)}\n")
             raise Interrupted(self.folder, signal.SIGTERM)
         if time.monotonic() - self._looked < LOOK_S:
@@ -150,37 +162,78 @@ class Inbox:
             self._paused = event.by
         return [] if event is None else [event]
 
-    def catch_up(self, search: Search, running_flops: Callable[[], float] = lambda: 0.0) -> None:
+    def catch_up(self, search: Search, running_flops: Callable[[], Sequence[float]] = tuple) -> None:
         """Take in what was asked for while nobody drove the study; a pause is over by now.
 
         Args:
             search: replayed.
-            running_flops: what the trials had spent that ran when its driver ended; a stop counts it.
+            running_flops: what each trial had spent that ran when its driver ended; a stop counts it.
         """
         while (event := self.take(search)) is not None:
             if isinstance(event, LimitReached):
-                event = event.model_copy(update={"training_flops": running_flops()})
+                event = event.cutting(running_flops())
             if not isinstance(event, PauseAsked):
                 search.feed(event)
 
+    def look_up(self, search: Search) -> None:
+        """Hear what is asked while the answer of an ended search is measured.
+
+        Raises:
+            Interrupted: somebody asked for a pause.
+            GoesOn: somebody asked for more, and the search has something to do.
+        """
+        for event in self.look(search):
+            if isinstance(event, PauseAsked):
+                self.look(search)
+            search.feed(event)
+        if search.state.finished is None:
+            raise GoesOn
+
     def take(self, search: Search) -> SearchEvent | None:
         """Take the oldest request in and return its event; one that cannot be done is said and put aside."""
+        self.forget()
         for path in pending(self.folder):
+            if path.stem in self._requests_done():
+                path.unlink()
+                continue
             try:
                 request = _read(path)
-                event = event_of(request, self.study, search)
+                event = event_of(request, self.study, search).model_copy(update={"request": path.stem})
                 changed = changed_study(self.study, event)
             except StudyError as error:
-                os.replace(path, path.with_suffix(".refused"))
-                sys.stderr.write(printable(f"refused a request ({path.with_suffix('.refused')}): {error}") + "\n")
+                self._refuse(path, error)
                 continue
             if changed is not self.study:
                 self.study = changed
-                _write_whole(self.folder / "study.yaml", changed.dump_yaml())
-            path.unlink()
+                write_whole(self.folder / "study.yaml", changed.dump_yaml())
+            self._taken.append(path)
+            self._requests_done().add(path.stem)
             sys.stderr.write(f"{request.ask} asked for by {request.by!r}\n")
             return event
         return None
+
+    def forget(self) -> None:
+        """Remove the requests whose events were fed."""
+        while self._taken:
+            self._taken.pop().unlink(missing_ok=True)
+
+    def _requests_done(self) -> set[str]:
+        if self._done is None:
+            entries = read_ledger(self.folder) if (self.folder / LEDGER_NAME).exists() else []
+            events = (entry.get("event", {}) for entry in entries)
+            self._done = {event["request"] for event in events if event.get("request")}
+        return self._done
+
+    def _refuse(self, path: Path, error: StudyError) -> None:
+        refused = path.with_suffix(".refused")
+        os.replace(path, refused)
+        with suppress(OSError), refused.open("a", encoding="utf-8") as file:
+            file.write(f"\n{printable(str(error))}\n")
+        sys.stderr.write(printable(f"refused a request ({refused}): {error}") + "\n")
+
+
+class GoesOn(Exception):
+    """A search that had ended was asked for more while its answer was measured."""
 
 
 def _read(path: Path) -> Request:

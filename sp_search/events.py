@@ -1,11 +1,13 @@
 """What happens to a search (events) and what it asks for (actions), with the one who answers its proposals.
 
 `Measured` and `LevelReport`, the events that carry numbers, are among the records. Every event is a line of the ledger,
-so a search is replayed from its events alone; actions follow from them and are never stored.
+so a search is replayed from its events alone; actions follow from them and are never stored. What somebody asked for
+says who (`by`) and names the `request`, which is thereby done once, however often a driver finds it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, TypeAdapter
@@ -68,13 +70,20 @@ class Restored(Record):
 class LimitReached(Record):
     """Event: a limit of the study (seconds, search_flops, trials, failures), or somebody, ended the search early.
 
-    `training_flops` is what the trials had spent that were still running. `by` is who asked, with `limit` "stopped".
+    `training_flops` is what the trials had spent that were still running, `trials` how many of them had spent anything.
+    `by` is who asked, with `limit` "stopped".
     """
 
     event: Literal["limit_reached"] = "limit_reached"
     limit: str
     training_flops: float = Field(0.0, ge=0)
+    trials: int = Field(0, ge=0)
     by: str = ""
+    request: str = ""
+
+    def cutting(self, spent: Sequence[float]) -> LimitReached:
+        """Return it with the training FLOPs of every trial that it cuts."""
+        return self.model_copy(update={"training_flops": sum(spent), "trials": sum(one > 0 for one in spent)})
 
 
 class MemberStopped(Record):
@@ -83,6 +92,7 @@ class MemberStopped(Record):
     event: Literal["member_stopped"] = "member_stopped"
     member: int
     by: str
+    request: str = ""
 
 
 class MemberAdded(Record):
@@ -91,6 +101,7 @@ class MemberAdded(Record):
     event: Literal["member_added"] = "member_added"
     added: Member
     by: str
+    request: str = ""
 
 
 class Retried(Record):
@@ -102,6 +113,7 @@ class Retried(Record):
     event: Literal["retried"] = "retried"
     members: list[int]
     by: str
+    request: str = ""
 
 
 class Extended(Record):
@@ -115,6 +127,7 @@ class Extended(Record):
     milestones: list[float]
     replicas: int = Field(ge=1)
     by: str
+    request: str = ""
 
 
 class PauseAsked(Record):
@@ -122,6 +135,7 @@ class PauseAsked(Record):
 
     event: Literal["pause_asked"] = "pause_asked"
     by: str
+    request: str = ""
 
 
 Control = MemberStopped | MemberAdded | Retried | Extended | PauseAsked

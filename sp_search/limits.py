@@ -31,11 +31,19 @@ def limit_of(study: Callable[[], Study], entries: list[dict[str, Any]]) -> Calla
             return "seconds"
         if limits.search_flops is not None and sum(search.spent.values()) > limits.search_flops:
             return "search_flops"
-        if limits.trials is not None and search.state.attempts > limits.trials:
-            return "trials"
-        return None
+        return None if limits.trials is None or search.trials < limits.trials else "trials"
 
     return reached
+
+
+def room_of(study: Callable[[], Study]) -> Callable[[Search], int | None]:
+    """Return the function that says how many trials may run or begin beside those that are over; None: any number."""
+
+    def room(search: Search) -> int | None:
+        most = study().limits.trials
+        return None if most is None else most - search.trials
+
+    return room
 
 
 def session_seconds(entries: list[dict[str, Any]]) -> float:

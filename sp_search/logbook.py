@@ -6,7 +6,7 @@ Texts that a study or a trial chose are shown with every control character spelt
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -124,17 +124,24 @@ def read_lines(folder: Path, trial: str | None = None) -> list[Line]:
     return [line for line in told if trial is None or line.of(trial)]
 
 
-def follow(folder: Path, trial: str | None = None) -> Iterator[Line]:
-    """Yield the lines of a study so far, then those to come, until it is over."""
-    path, known, size = folder / LEDGER_NAME, 0, -1
+def follow(ledgers: Iterable[list[dict[str, Any]]], trial: str | None = None) -> Iterator[Line]:
+    """Yield the lines of a ledger that grows, until its study is over."""
+    known = 0
+    for entries in ledgers:
+        for entry in entries[known:]:
+            yield from (line for line in lines_of(entry) if trial is None or line.of(trial))
+        known = len(entries)
+        if is_over(entries):
+            return
+
+
+def ledgers(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """Yield the entries of a study's ledger, again whenever it has grown."""
+    path, size = folder / LEDGER_NAME, -1
     while True:
         if (now := path.stat().st_size if path.exists() else 0) != size:
-            size, entries = now, read_ledger(folder)
-            for entry in entries[known:]:
-                yield from (line for line in lines_of(entry) if trial is None or line.of(trial))
-            known = len(entries)
-            if is_over(entries):
-                return
+            size = now
+            yield read_ledger(folder)
         time.sleep(POLL_S)
 
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sp_search.answer import remeasure, write_programs
+from sp_search.answer import LookUp, remeasure, write_programs
 from sp_search.audits.base import Verdict
 from sp_search.audits.panel import hear
-from sp_search.control import Inbox
+from sp_search.control import GoesOn, Inbox
 from sp_search.errors import StorageError
 from sp_search.events import Propose, Proposed, Proposer
 from sp_search.folder import begun_study, manifest, own_storage, recorded_study, store_of, versions, write_json
 from sp_search.keeping import collecting
 from sp_search.ledger import Ledger, read_ledger
-from sp_search.limits import limit_of, repeated_flops
+from sp_search.limits import limit_of, repeated_flops, room_of
 from sp_search.plain_files import read_json, understood
 from sp_search.plan import Plan, build_runner, plan_study
 from sp_search.records import Assignment, LevelReport
@@ -167,28 +167,33 @@ def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Dri
     if driver == "ray":
         import sp_search.tune.launch  # noqa: F401 - importing ray sets signal handlers of its own: before ours
     with interruptible(folder), tracked(study, folder), copied(folder) as copy:
-        inbox.catch_up(search, lambda: sum(parked(store, one).training_flops for one in search.live_assignments()))
-        if search.state.finished is None:
-            line = LiveLine()
+        inbox.catch_up(search, lambda: [parked(store, one).training_flops for one in search.live_assignments()])
+        while True:
+            if search.state.finished is None:
+                line = LiveLine()
+                try:
+                    _run_driver(inbox, search, ledger, driver, cluster, line.update, copy)
+                finally:
+                    line.close()
+            for assignment in list(search.cut.values()):  # nobody is left who could say it
+                search.feed(parked(store, assignment))
             try:
-                _run_driver(inbox, search, ledger, driver, cluster, line.update, copy)
-            finally:
-                line.close()
-        study = inbox.study
-        for assignment in list(search.cut.values()):  # nobody is left who could say it
-            search.feed(parked(store, assignment))
-        return _answer(study, plan, search, ledger)
+                result = _answer(inbox.study, plan, search, ledger, lambda: inbox.look_up(search))
+            except GoesOn:
+                continue
+            inbox.forget()
+            return result
 
 
-def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
+def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger, look_up: LookUp) -> Result:
     """Measure the chosen programs anew, and write the answer into the study's folder."""
     from sp_search.report.page import write_report
 
     folder = ledger.folder
-    chosen = _choose(study, search, folder, ledger)
+    chosen = _choose(study, search, folder, ledger, look_up)
     repeated = repeated_flops(study, ledger.entries)
     found = {milestone: measured for milestone, (measured, _) in chosen.items()}
-    payload = build_result(study, plan, search, found, repeated, _audited(study, folder, chosen))
+    payload = build_result(study, plan, search, found, repeated, _audited(study, folder, chosen, look_up))
     if chosen:
         write_programs(folder, {milestone: program for milestone, (_, program) in chosen.items()}, payload)
     write_json(folder / RESULT_NAME, payload)
@@ -196,7 +201,9 @@ def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger) -> Result:
     return Result(folder, payload)
 
 
-def _audited(study: Study, folder: Path, chosen: dict[float, tuple[Remeasured, Program]]) -> list[Verdict]:
+def _audited(
+    study: Study, folder: Path, chosen: dict[float, tuple[Remeasured, Program]], look_up: LookUp
+) -> list[Verdict]:
     """Put the study's audits to the program of the highest milestone; the search is over and hears nothing of it.
 
     What a finished study's result holds of that program already stays: `sp-search audit` may have asked more since.
@@ -206,7 +213,10 @@ def _audited(study: Study, folder: Path, chosen: dict[float, tuple[Remeasured, P
     milestone, (remeasured, program) = max(chosen.items())
     told = _told(folder / RESULT_NAME, milestone, remeasured.program)
     asked = [audit for audit in study.audits if audit.kind_name() not in {one.audit for one in told}]
-    return [*told, *(hear(program, study.task, asked, seed=study.seed).verdicts if asked else [])]
+    for audit in asked:
+        look_up()
+        told += hear(program, study.task, [audit], seed=study.seed).verdicts
+    return told
 
 
 def _told(result: Path, milestone: float, program: dict[str, Any]) -> list[Verdict]:
@@ -260,6 +270,7 @@ def _run_driver(
         gpu=study.resources.gpu,
         concurrent=study.limits.concurrent,
         limit=limit,
+        room=room_of(lambda: inbox.study),
         progress=progressed,
         asked=inbox.look,
         checkpoints=store.location,
@@ -267,13 +278,15 @@ def _run_driver(
     )
 
 
-def _choose(study: Study, search: Search, folder: Path, ledger: Ledger) -> dict[float, tuple[Remeasured, Program]]:
+def _choose(
+    study: Study, search: Search, folder: Path, ledger: Ledger, look_up: LookUp
+) -> dict[float, tuple[Remeasured, Program]]:
     """Return the answer of every milestone that was met."""
     if not search.cheapest:
         return {}
     runner, store = build_runner(study), store_of(folder)
     assignments = _assignments(ledger)
-    answers = {m: remeasure(study, search, runner, store, assignments, m) for m in study.milestones}  # type: ignore[arg-type]
+    answers = {m: remeasure(study, search, runner, store, assignments, m, look_up) for m in study.milestones}  # type: ignore[arg-type]
     return {milestone: answer for milestone, answer in answers.items() if answer is not None}
 
 

@@ -61,6 +61,7 @@ class Search:
         cheapest: by milestone, the verified program that computes least, with what was measured of it.
         verified: number of verified programs.
         spent: search FLOPs by use (`training`, `verification`).
+        trials: number of trials that had begun, of those that are over; one that is taken up again is the same.
         failures: number of failures of the machinery and of members, by kind.
         forgiven: how many of the machinery and of members there had been when somebody last asked to try again.
         cut: by attempt, the assignments that were cut and have not said yet what they spent.
@@ -92,6 +93,7 @@ class Search:
         self.cheapest: dict[float, tuple[Selection, LineageMeasurement]] = {}
         self.verified = 0
         self.spent = {"training": 0.0, "verification": 0.0}
+        self.trials = 0
         self.failures: dict[str, int] = {}
         self.forgiven = 0
         self.cut: dict[int, Assignment] = {}
@@ -180,13 +182,16 @@ class Search:
             case Measured():
                 self._held[event.member] = event
                 self._busy.discard(event.member)
+                self.trials += 1
                 self.spent["training"] += event.training_flops
                 self.spent["verification"] += event.verification_flops
             case Parked():
                 del self.cut[event.attempt]
+                self.trials += event.training_flops > 0
                 self.spent["training"] += event.training_flops
                 self.spent["verification"] += event.verification_flops
             case LimitReached():
+                self.trials += event.trials
                 self.spent["training"] += event.training_flops
                 for member in [one for one in running(self.state) if one in self._held]:
                     judged.append(self._judge(self._held.pop(member)))  # finished, of a level that will not be
@@ -201,7 +206,9 @@ class Search:
                     self.forgiven = self.broken
                 if isinstance(event, MemberFailed):
                     self.spent["training"] += event.training_flops
+                lost = self.assignments.get(event.member) if isinstance(event, MemberLost) else None
                 actions = self._advance(event)
+                self.trials += isinstance(event, MemberFailed) or (lost is not None and not _again(lost, actions))
         while (ready := self._next_to_judge()) is not None:
             judged.append(self._judge(self._held.pop(ready)))
             actions += self._advance(judged[-1])
@@ -267,6 +274,13 @@ class Search:
         self.verified += 1
         best = self.cheapest.get(found[0].milestone)
         self.cheapest[found[0].milestone] = found if best is None else cheapest([best, found]) or found
+
+
+def _again(lost: Assignment, actions: list[Action]) -> bool:
+    """Whether a trial that was lost is taken up again."""
+    asked = [action.assignment for action in actions if isinstance(action, Start | SetBudget)]
+    work = (lost.member, lost.visit, lost.lineages)
+    return work in [(one.member, one.visit, one.lineages) for one in asked]
 
 
 def _parked(event: Measured | MemberFailed) -> Parked:

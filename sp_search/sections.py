@@ -135,7 +135,9 @@ class Limits(Section):
 
     seconds: float | None = Field(None, gt=0, description="wall time of the search")
     search_flops: float | None = Field(None, gt=0, description="training and verification compute of the search")
-    trials: int | None = Field(None, ge=1, description="assignments that may be started")
+    trials: int | None = Field(
+        None, ge=1, description="trials that may begin; one that is taken up again after a loss is the same"
+    )
     concurrent: int | None = Field(None, ge=1, description="trials that run side by side")
     failures: int | None = Field(10, ge=1, description="lost or failed trials before the study gives up (exit code 4)")
     checkpoints: int | None = Field(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sp_search.bucket import Bucket, files_of
+from sp_search.courier import Courier
 from sp_search.folder import header_of, store_of, tracking_uri
 from sp_search.ledger import LEDGER_NAME
 from sp_search.segments import LedgerCopy, OwnDisk
@@ -60,7 +61,9 @@ def copied(folder: Path) -> Iterator[OwnDisk]:
     try:
         _send(folder, bucket, ("study.yaml", "manifest.json"))
         sys.stderr.write(f"should this machine be lost: {fetch}, then sp-search resume DIR\n")
-        yield ledger
+        sys.stderr.write(f"it can be asked from anywhere: sp-search status, pause, ... {bucket.address}\n")
+        with Courier(folder, bucket):
+            yield ledger
     finally:
         ledger.finish()
         if not ledger.superseded:

@@ -101,17 +101,17 @@ def study_job(
     words = ["run", '"$OLDPWD"/study.yaml', "--cluster", '"$OLDPWD"/cluster.yaml', *map(shlex.quote, options)]
     command = f"python -m sp_search {' '.join(words)} --output {shlex.quote(name)}"
     # The job's own folder goes with the job, and with it what a study writes where it runs (mlflow.db).
-    command = f"mkdir -p {_word(home)} && cd {_word(home)} && {command}"
+    command = f"mkdir -p {head_word(home)} && cd {head_word(home)} && {command}"
     return Job(name=f"sp-search-{own}", command=command, folder=folder, environment=_environment(staged, parts))
 
 
 def fetch_job(folder: str) -> Job:
     """Return the job that puts a study's folder into its log."""
     name = f"sp-search-fetch-{secrets.token_hex(4)}"
-    return Job(name=name, command=f"python -m sp_search pack {_word(folder)}", folder=folder, environment={})
+    return Job(name=name, command=f"python -m sp_search pack {head_word(folder)}", folder=folder, environment={})
 
 
-def _word(path: str) -> str:
+def head_word(path: str) -> str:
     """Quote a path for the head node's shell, but for the home that it may begin with."""
     return f"~/{shlex.quote(path[2:])}" if path.startswith("~/") else shlex.quote(path)
 

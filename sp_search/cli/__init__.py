@@ -7,7 +7,6 @@ once.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -35,15 +34,12 @@ from sp_search.cli import (  # noqa: F401  # importing a module registers its co
     tax,
     tracking,
 )
-from sp_search.cli.app import Answer, ExitCode, app
-from sp_search.errors import Interrupted, StorageError, StudyError
+from sp_search.cli.app import Answer, ExitCode, app, failure
 from sp_search.logbook import printable
-from sp_search.plugins import UnknownPluginError, use
+from sp_search.plugins import use
+from sp_search.replies import Reply, reply_lines
 
 __all__ = ["Answer", "ExitCode", "app", "main"]
-
-MOST_SAID = 100
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @app.meta.default
@@ -51,6 +47,7 @@ def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     as_json: Annotated[bool, Parameter(name="--json", help="Print the result as JSON.")] = False,
     debug: Annotated[bool, Parameter(help="Show the traceback of an error.")] = False,
+    as_reply: Annotated[bool, Parameter(name="--reply", show=False)] = False,
     plugins: Annotated[list[Path] | None, Parameter(help="A folder with parts of your own; may be repeated.")] = None,
 ) -> int:
     try:
@@ -60,42 +57,30 @@ def _launch(
     except CycloptsError:  # said already
         return ExitCode.USAGE
     except Exception as error:
-        code, messages = _failure(error)
+        code, messages = failure(error)
         if debug:
             traceback.print_exc()
-        if as_json:
+        if as_reply:
+            print(
+                *reply_lines(Reply({"error": type(error).__name__, "messages": messages}, "\n".join(messages), code)),
+                sep="\n",
+            )
+        elif as_json:
             print(json.dumps({"exit_code": code, "error": type(error).__name__, "messages": messages}, indent=2))
         print(_shown("\n".join(messages)), file=sys.stderr)
         return code
     if answer is None:  # --help and --version have printed
         return ExitCode.MET
-    print(json.dumps(answer.payload, indent=2) if as_json else _shown(answer.text))
+    if as_reply:
+        print(*reply_lines(Reply(*answer)), sep="\n")
+    else:
+        print(json.dumps(answer.payload, indent=2) if as_json else _shown(answer.text))
     return answer.code
 
 
 def _shown(text: str) -> str:
     """Return a text for a terminal: what a stranger's file says may be told, and never steer it."""
     return "\n".join(printable(line) for line in text.split("\n"))
-
-
-def _failure(error: Exception) -> tuple[int, list[str]]:
-    """Return the exit code of an error, and what to say."""
-    match error:
-        case StudyError():
-            more = len(error.problems) - MOST_SAID
-            rest = [f"and {more:,} more: mend these first"] if more > 0 else []
-            return ExitCode.USAGE, [*error.problems[:MOST_SAID], *rest]
-        case Interrupted():
-            return 128 + error.signal_number, [str(error)]
-        case UnknownPluginError():
-            return ExitCode.USAGE, [str(error)]
-        case StorageError():
-            return ExitCode.STORAGE, [str(error)]
-        case OSError() if error.errno in DISK_ERRORS:
-            return ExitCode.STORAGE, [str(error)]
-        case _:
-            said = f"{type(error).__name__}: {error}".splitlines()[0]
-            return ExitCode.INTERNAL, [f"internal error: {said} (--debug shows where)"]
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from enum import IntEnum
 from pathlib import Path
@@ -10,7 +11,13 @@ from typing import Annotated, Any, NamedTuple
 from cyclopts import App, Parameter
 
 from sp_search import __version__
+from sp_search.bucket import is_bucket
+from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.plain_files import plain_folder
+from sp_search.plugins import UnknownPluginError
+
+MOST_SAID = 100
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class ExitCode(IntEnum):
@@ -51,3 +58,32 @@ app = App(
 Overrides = Annotated[list[str] | None, Parameter(name="--set")]
 StudyFile = Annotated[Path, Parameter(name="STUDY")]
 StudyFolder = Annotated[Path, Parameter(name="DIR", validator=lambda _, folder: plain_folder(folder))]
+
+
+def _local_or_copy(_: object, place: str) -> None:
+    if not is_bucket(place):
+        plain_folder(Path(place))
+
+
+StudyPlace = Annotated[str, Parameter(name="DIR", validator=_local_or_copy)]
+"""A study's folder, or what stands for it where its driver runs elsewhere."""
+
+
+def failure(error: Exception) -> tuple[int, list[str]]:
+    """Return the exit code of an error, and what to say."""
+    match error:
+        case StudyError():
+            more = len(error.problems) - MOST_SAID
+            rest = [f"and {more:,} more: mend these first"] if more > 0 else []
+            return ExitCode.USAGE, [*error.problems[:MOST_SAID], *rest]
+        case Interrupted():
+            return 128 + error.signal_number, [str(error)]
+        case UnknownPluginError():
+            return ExitCode.USAGE, [str(error)]
+        case StorageError():
+            return ExitCode.STORAGE, [str(error)]
+        case OSError() if error.errno in DISK_ERRORS:
+            return ExitCode.STORAGE, [str(error)]
+        case _:
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+            return ExitCode.INTERNAL, [f"internal error: {said} (--debug shows where)"]

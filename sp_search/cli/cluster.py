@@ -166,6 +166,8 @@ def _ways(job: Job, address: str) -> list[tuple[str, str]]:
     return [
         ("job", job.name),
         ("follow", f"ray job logs {job.name} --follow --address {address}"),
+        ("status", f"sp-search status {shlex.quote(job.folder)} --address {address}"),
+        ("pause", f"sp-search pause {shlex.quote(job.folder)} --address {address}"),
         ("stop", f"ray job stop {job.name} --address {address}"),
         ("fetch", f"sp-search fetch {shlex.quote(job.folder)} DIR --address {address}"),
     ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sp_search.cli.app import Answer, Overrides, StudyFile, StudyFolder, app
-from sp_search.terminal import arms_status, heard, milestone_lines, plain, search_rows, table
+from sp_search.terminal import heard, milestone_lines, search_rows, table
 
 
 @app.command
@@ -80,24 +79,6 @@ def resume(
     result = api.resume(folder, address=address, cluster=cluster, driver=driver)
     tell(hook, result.folder, result.payload, result.exit_code)
     return _answer(result)
-
-
-@app.command
-def status(folder: StudyFolder, /) -> Answer:
-    """Say where a study stands, from its ledger alone; it may be running.
-
-    Args:
-        folder: the study's folder.
-    """
-    from sp_search import api
-
-    payload = api.status(folder)
-    if "arms" in payload:
-        return Answer(payload, "\n".join(table(arms_status(payload))))
-    last = datetime.fromtimestamp(payload["last_event"]).astimezone().isoformat(" ", "seconds")
-    return Answer(
-        payload, "\n".join(table([(key, plain(value)) for key, value in {**payload, "last_event": last}.items()]))
-    )
 
 
 def _answer(result: Any) -> Answer:

@@ -53,8 +53,7 @@ def run_inprocess(
     def heed(running: Assignment) -> None:
         for event in asked(search):
             if isinstance(event, LimitReached):
-                spent = parked(store, running).training_flops
-                event = event.model_copy(update={"training_flops": spent})
+                event = event.cutting([parked(store, running).training_flops])
             _carry_out(search.feed(event), queue)
 
     _carry_out(search.feed(Restored() if search.state.slots else Capacity(slots=1)), queue)
@@ -81,7 +80,7 @@ def _run_level(
             return parked(store, assignment)  # somebody stopped it
         reached = limit(search)
         if reached is not None:
-            return LimitReached(limit=reached, training_flops=parked(store, assignment).training_flops)
+            return LimitReached(limit=reached).cutting([parked(store, assignment).training_flops])
         try:
             state = state or begin_state(runner, store, assignment)
             state, measured = runner.step(assignment, state)

@@ -11,7 +11,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,6 +57,7 @@ def run_tune(
     gpu: float = 0.0,
     concurrent: int | None = None,
     limit: Limit = lambda search: None,
+    room: Callable[[Search], int | None] = lambda search: None,
     progress: Progress = lambda search: None,
     asked: Asked = lambda search: [],
     deadline_s: float = DEADLINE_S,
@@ -74,6 +75,7 @@ def run_tune(
         gpu: GPUs of a trial; fractions are shared.
         concurrent: most trials side by side; None for as many as fit.
         limit: names a limit that the search has reached, if any.
+        room: says how many trials may run or begin beside those that are over; None for any number.
         progress: told after every slice; it must return at once.
         asked: says what people ask of the search between slices; it must return at once.
         deadline_s: a trial without a slice for this long, and for ten typical slices, is killed and counts as lost.
@@ -92,7 +94,7 @@ def run_tune(
         signals.arm()
         wait_for(cluster.nodes, signals.interrupted)
         require_alike(store.folder if isinstance(store, FolderStore) else None)
-        slots = Slots(_fitting(cpu, gpu, concurrent))
+        slots = Slots(_fitting(cpu, gpu, concurrent), lambda: room(search))
         scheduler = TuneBudgetScheduler(
             search,
             slots,

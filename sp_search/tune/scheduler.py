@@ -112,6 +112,8 @@ class TuneBudgetScheduler(TrialScheduler):
             Exception: as `choose_trial_to_run`.
         """
         self._raise_what_stops_us()
+        if not self._trials:  # nobody else asks then
+            self._heed_limit(None)
         return self._slots.next_start()
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
@@ -205,15 +207,19 @@ class TuneBudgetScheduler(TrialScheduler):
     def _feed(self, tune_controller: Any, event: SearchEvent) -> None:
         events: deque[SearchEvent] = deque([event])
         while events:
-            for action in self._guarded(partial(self._search.feed, events.popleft())):
-                events.extend(self._carry_out(tune_controller, action))
+            event = events.popleft()
+            again = isinstance(event, MemberLost | Restored)
+            for action in self._guarded(partial(self._search.feed, event)):
+                events.extend(self._carry_out(tune_controller, action, again=again))
         self._guarded(lambda: self._progress(self._search))
 
-    def _carry_out(self, tune_controller: Any, action: Action) -> list[Parked]:
+    def _carry_out(self, tune_controller: Any, action: Action, *, again: bool) -> list[Parked]:
         """Return what trials that were cut had spent, of those that are over at once."""
         match action:
             case Start() | SetBudget():
-                self._slots.wait(action.assignment, has_trial=action.assignment.member in self._trials)
+                has_trial = action.assignment.member in self._trials
+                again = again and self._slots.room() is not None and self._had_begun(action.assignment)
+                self._slots.wait(action.assignment, has_trial=has_trial, again=again)
             case Park():
                 queued = self._slots.cut(action.member)
                 return [] if queued is None else [parked(self._store, queued)]
@@ -224,6 +230,9 @@ class TuneBudgetScheduler(TrialScheduler):
                 self._slots.clear()
                 return ended
         return []
+
+    def _had_begun(self, assignment: Assignment) -> bool:
+        return bool(self._guarded(lambda: parked(self._store, assignment).training_flops > 0))
 
     def _end(self, tune_controller: Any, member: int) -> list[Parked]:
         """Stop a member's trial at once; a slice that it is in the middle of is not waited for."""
@@ -255,26 +264,30 @@ class TuneBudgetScheduler(TrialScheduler):
     def _watch(self, tune_controller: Any) -> None:
         """Look up from the work: a signal, an error of ours, a limit, a trial that makes no progress."""
         self._raise_what_stops_us()
-        reached = None if self.finished() else self._guarded(lambda: self._limit(self._search))
-        if reached:
-            self._feed(tune_controller, LimitReached(limit=reached, training_flops=self._running_flops()))
+        self._heed_limit(tune_controller)
         for event in [] if self.finished() else self._guarded(lambda: self._asked(self._search)):
-            running = self._running_flops() if isinstance(event, LimitReached) else 0.0
-            update = {"training_flops": running} if isinstance(event, LimitReached) else {}
-            self._feed(tune_controller, event.model_copy(update=update))
+            self._feed(
+                tune_controller, event.cutting(self._running_flops()) if isinstance(event, LimitReached) else event
+            )
         if time.monotonic() - self._watched < WATCH_S:
             return
         self._watched = time.monotonic()
         for member, work in list(self._slots.busy.items()):
             self._watch_trial(tune_controller, member, work)
 
-    def _running_flops(self) -> float:
+    def _heed_limit(self, tune_controller: Any) -> None:
+        reached = None if self.finished() else self._guarded(lambda: self._limit(self._search))
+        if reached:
+            self._feed(tune_controller, LimitReached(limit=reached).cutting(self._running_flops()))
+
+    def _running_flops(self) -> list[float]:
         """Return what was spent on the assignments that are not over; those that were cut speak for themselves."""
-        spent = 0.0
+        spent = []
         for assignment in self._search.live_assignments():
             work = self._slots.busy.get(assignment.member)
             running = work is not None and work.assignment.attempt == assignment.attempt
-            spent += (self._parked(work) if running and work else parked(self._store, assignment)).training_flops
+            ended = self._parked(work) if running and work else parked(self._store, assignment)
+            spent.append(ended.training_flops)
         return spent
 
     def _watch_trial(self, tune_controller: Any, member: int, work: Work) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sp_search.records import Assignment
@@ -64,22 +65,26 @@ class Slots:
         idle: members that hold a slot and have nothing to do, the longest idle first.
     """
 
-    def __init__(self, count: int) -> None:
-        """Have `count` slots, all free."""
-        self.count = count
+    def __init__(self, count: int, room: Callable[[], int | None] = lambda: None) -> None:
+        """Have `count` slots, all free, for as many trials as there is `room` for at any time."""
+        self.count, self.room = count, room
         self.busy: dict[int, Work] = {}
         self.idle: OrderedDict[int, None] = OrderedDict()
         self._handovers: OrderedDict[int, Assignment] = OrderedDict()  # for members that hold a slot
         self._resumes: OrderedDict[int, Assignment] = OrderedDict()  # for members whose trial gave its slot up
         self._starts: OrderedDict[int, Assignment] = OrderedDict()  # for members without a trial
+        self._again: set[int] = set()  # members whose trial had begun before and is among these
 
-    def wait(self, assignment: Assignment, *, has_trial: bool) -> None:
-        """Queue an assignment; a busy member is cut for it."""
+    def wait(self, assignment: Assignment, *, has_trial: bool, again: bool = False) -> None:
+        """Queue an assignment; a busy member is cut for it. `again`: its trial was lost after it had begun."""
         member = assignment.member
         if member in self.busy:
             self.busy[member].leaving, self.busy[member].next = True, assignment
         elif not has_trial:
             self._starts[member] = assignment
+            if again:
+                self._again.add(member)
+                self._starts.move_to_end(member, last=False)
         elif member in self.idle:
             del self.idle[member]
             self._handovers[member] = assignment
@@ -95,6 +100,7 @@ class Slots:
         if member in self._handovers:
             self.idle[member] = None
             return self._handovers.pop(member)
+        self._again.discard(member)
         return self._resumes.pop(member, None) or self._starts.pop(member, None)
 
     def next_start(self) -> Assignment | None:
@@ -136,13 +142,19 @@ class Slots:
         """Drop everything that waits."""
         for queue in (self._starts, self._resumes, self._handovers):
             queue.clear()
+        self._again.clear()
 
     def _free(self) -> bool:
         return len(self.busy) + len(self.idle) + len(self._handovers) < self.count
 
+    def _may_begin(self, member: int) -> bool:
+        room = self.room()
+        return room is None or member in self._again or len(self.busy) + len(self._again) < room
+
     def _begin(self, queue: OrderedDict[int, Assignment]) -> Assignment | None:
-        if not queue:
+        if not queue or not self._may_begin(next(iter(queue))):
             return None
         (member, assignment), now = queue.popitem(last=False), time.monotonic()
+        self._again.discard(member)
         self.busy[member] = Work(assignment, now, now)
         return assignment

@@ -11,6 +11,7 @@ import pytest
 
 import sp_search
 from sp_search import api
+from sp_search.control import Request, send
 from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.ledger import read_ledger
 
@@ -79,6 +80,23 @@ def test_resume_goes_on_with_the_arms_that_have_not_ended(
     again = sp_search.resume(folder)
     assert read_ledger(folder / "arms" / "static") == before
     assert again.payload == compared.payload
+
+
+def test_a_comparison_is_written_anew_when_an_arm_was_extended(compared: api.Comparison, tmp_path: Path) -> None:
+    folder = shutil.copytree(compared.folder, tmp_path / "duel")
+    before = json.loads((folder / "comparison.json").read_text())
+    send(folder / "arms" / "static", Request(ask="extend", settings=["milestones=[0.5, 0.6]"]))
+    extended = api.resume(folder / "arms" / "static").payload
+    after = json.loads((folder / "comparison.json").read_text())
+    rows = [{row["arm"]: row for row in one["arms"]} for one in (before, after)]
+    assert rows[1]["ponder"] == rows[0]["ponder"]
+    assert rows[1]["static"]["training_flops"] == extended["search_flops"]["training"]
+    assert rows[1]["static"]["training_flops"] >= rows[0]["static"]["training_flops"]
+    assert after["milestone"] == before["milestone"]
+    told = "unequal milestones, so the programs answer different questions: static 0.6, ponder 0.5"
+    assert told in after["warnings"]
+    assert told not in before["warnings"]
+    assert told in (folder / "report.html").read_text()
 
 
 def test_a_signal_between_two_arms_names_the_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,18 +2,23 @@
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import sp_search
-from sp_search import api, control
+from sp_search import api, control, running
+from sp_search.answer import remeasure
 from sp_search.control import Request, send
 from sp_search.errors import Interrupted, StudyError
+from sp_search.folder import recorded_study
 from sp_search.ledger import Ledger, read_ledger
 from sp_search.rows import LedgerReader
 from sp_search.running import replayed
+
+pytestmark = pytest.mark.timeout(300)  # the first test trains for all, and others may be using the machine
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -131,6 +136,69 @@ def test_a_stop_ends_the_study_with_what_was_found(monkeypatch: pytest.MonkeyPat
     assert events(result.folder)[-1] == "limit_reached"
     send(result.folder, Request(ask="extend", settings=["limits.seconds=3600"]))
     assert api.resume(result.folder).met, "and an extension goes on with it"
+
+
+def measuring(monkeypatch: pytest.MonkeyPatch, finished: Path, request: Request) -> Path:
+    """Ask while the answer of an ended study is measured, and return the request's file."""
+    (finished / "result.json").unlink()
+    monkeypatch.setattr(control, "LOOK_S", 0.0)
+    sent: list[Path] = []
+
+    def measure(*arguments: Any) -> Any:
+        if not sent:
+            sent.append(send(finished, request))
+        return remeasure(*arguments)
+
+    monkeypatch.setattr(running, "remeasure", measure)
+    with suppress(Interrupted):
+        api.resume(finished)
+    return sent[0]
+
+
+def test_a_pause_is_heard_while_the_answer_is_measured(monkeypatch: pytest.MonkeyPatch, finished: Path) -> None:
+    before = (finished / "ledger.jsonl").read_bytes()
+    with monkeypatch.context() as patched:
+        path = measuring(patched, finished, Request(ask="pause"))
+    assert not path.exists()
+    assert not (finished / "result.json").exists()
+    assert (finished / "ledger.jsonl").read_bytes() == before
+    assert api.resume(finished).met
+
+
+def test_more_that_is_asked_for_while_the_answer_is_measured_is_searched_at_once(
+    monkeypatch: pytest.MonkeyPatch, finished: Path
+) -> None:
+    path = measuring(monkeypatch, finished, Request(ask="extend", settings=["milestones=[0.9, 0.95]"]))
+    assert not path.exists()
+    assert [one["milestone"] for one in sp_search.open(finished).payload["milestones"]] == [0.9, 0.95]
+
+
+def test_what_the_end_of_a_study_leaves_nothing_to_do_for_is_refused_while_it_is_measured(
+    monkeypatch: pytest.MonkeyPatch, finished: Path
+) -> None:
+    path = measuring(monkeypatch, finished, Request(ask="stop"))
+    assert "there is nothing to stop" in path.with_suffix(".refused").read_text()
+    assert (finished / "result.json").exists()
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["before it was recorded", "after"])
+def test_a_request_is_done_once_though_its_driver_dies_over_it(finished: Path, recorded: bool) -> None:
+    path = send(finished, Request(ask="extend", settings=["milestones=[0.9, 0.99]"]))
+    study, _, search = replayed(read_ledger(finished), finished)
+    with Ledger(finished) as ledger:
+        search.append = ledger.append
+        event = control.Inbox(finished, study).take(search)
+        assert event is not None
+        if recorded:
+            search.feed(event)
+    assert path.exists(), "the driver died before it could remove the request"
+    study, _, search = replayed(read_ledger(finished), finished)
+    with Ledger(finished) as ledger:
+        search.append = ledger.append
+        control.Inbox(finished, study).catch_up(search)
+    assert not path.exists()
+    assert events(finished).count("extended") == 1
+    assert recorded_study(read_ledger(finished), finished).milestones == [0.9, 0.99]
 
 
 def test_a_pause_is_resumed_to_the_answer_of_an_undisturbed_run(

@@ -163,6 +163,19 @@ def test_a_limit_ends_the_search_at_once_though_slices_are_long(tmp_path):
     assert seen[-1]["event"] == LimitReached(limit="trials").model_dump()
 
 
+def test_no_more_trials_begin_than_may_and_one_that_was_lost_is_the_same(tmp_path):
+    search = new_search(discover("schedulers")["annealing"](), members=5, distinct=True)
+    rows = drive(
+        tmp_path,
+        search,
+        {"least": 99.0, "faults": {"2": "SIGKILL"}},
+        limit=lambda search: "trials" if search.trials >= 4 else None,
+        room=lambda search: 4 - search.trials,
+    )
+    assert (search.state.finished, search.failures) == ("trials", {"member_lost": 1})
+    assert len({(row["member"], row["visit"], *row["lineages"]) for row in rows}) == search.trials == 4
+
+
 @pytest.mark.parametrize("room", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_ledger_that_cannot_be_written_stops_the_driver_with_its_own_error(room, tmp_path):
     lines = []

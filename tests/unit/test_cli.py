@@ -136,5 +136,5 @@ def test_the_options_of_every_command_are_frozen():
         "compare",
         "mlflow-sync",
         "audit", "claims", "figures", "game", "tax", "init", "studies",
-        "stop", "pause", "add", "extend", "retry", "logs", "doctor", "submit", "fetch", "pack",
+        "stop", "pause", "add", "extend", "retry", "logs", "doctor", "submit", "fetch", "pack", "ask",
     }  # fmt: skip

@@ -15,7 +15,7 @@ from sp_search.events import Capacity, Extended, LimitReached, MemberAdded, Memb
 from sp_search.ledger import Ledger, is_over, read_ledger
 from sp_search.levels import Terms
 from sp_search.limits import session_seconds
-from sp_search.logbook import follow
+from sp_search.logbook import follow, ledgers
 from sp_search.plugins import discover
 from sp_search.running import _told
 from sp_search.search import Search, statistical_minimum
@@ -146,7 +146,7 @@ def test_a_stop_while_nobody_drives_counts_what_was_spent(tmp_path: Path) -> Non
     search = new_search(discover("schedulers")["annealing"]())
     search.feed(Capacity(slots=1))
     send(tmp_path, Request(ask="stop"))
-    Inbox(tmp_path, STUDY).catch_up(search, lambda: 12.0)
+    Inbox(tmp_path, STUDY).catch_up(search, lambda: [12.0])
     assert (search.state.finished, search.spent["training"]) == ("stopped", 12.0)
 
 
@@ -189,7 +189,7 @@ def test_a_log_that_is_followed_ends_with_the_study_whatever_the_last_line_is(tm
         late = Parked(member=0, attempt=start.assignment.attempt, training_flops=1.0)
         ledger.append({"event": late.model_dump(mode="json"), "judged": [], "levels": [], "actions": [], "looks": 0})
     assert is_over(read_ledger(tmp_path))
-    assert [line.text for line in follow(tmp_path)][-1].startswith("member0-attempt1 gave up")
+    assert [line.text for line in follow(ledgers(tmp_path))][-1].startswith("member0-attempt1 gave up")
     search.append = None
     begun = [action.model_dump(mode="json") for action in search.feed(more(3))]
     assert not is_over([*read_ledger(tmp_path), {"actions": begun}])

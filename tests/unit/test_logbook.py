@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from sp_search.events import Control, Happening
-from sp_search.logbook import errors_of, follow, lines_of, printable, read_lines
+from sp_search.logbook import errors_of, follow, ledgers, lines_of, printable, read_lines
 from sp_search.records import Member
 from tests.invented_study import write_study
 
@@ -18,7 +18,7 @@ def test_a_study_is_told_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     assert told[0] == "study invented begun, seed 3"
     assert told[-1] == "the search is over: resolved"
     assert any("lost: " in text for text in told)
-    assert [line.text for line in follow(tmp_path)] == told
+    assert [line.text for line in follow(ledgers(tmp_path))] == told
 
 
 @pytest.mark.parametrize("trial", ["member0", "member1", "member0-attempt1"])
