@@ -27,6 +27,7 @@ from sp_search.signals import Signals, bounded
 from sp_search.store import FolderStore, store_at
 from sp_search.study import Cluster
 from sp_search.tune.actor import LevelTrainable, RunnerRecipe
+from sp_search.tune.head import patience_s, watched
 from sp_search.tune.lost_actors import survived
 from sp_search.tune.nodes import require_alike, wait_for
 from sp_search.tune.scheduler import Asked, Limit, Progress, StopRequested, TuneBudgetScheduler
@@ -188,7 +189,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    with bounded(), _session(cluster):
+    with bounded(), _session(cluster), watched(ray.get_runtime_context().gcs_address, patience_s()):
         yield
 
 
