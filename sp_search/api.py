@@ -21,12 +21,14 @@ from sp_search.folder import (
     new_folder,
     recorded_arms,
     recorded_study,
+    refuse_foreign_places,
     write_json,
 )
 from sp_search.ledger import LEDGER_NAME, is_over, read_ledger, was_begun
 from sp_search.plain_files import plain_folder, read_json, understood
 from sp_search.plan import Plan, plan_study
 from sp_search.records import derive_seed
+from sp_search.room import refuse_without_room
 from sp_search.running import RESULT_NAME, Driver, Result, absolute_store, begin, go_on, replayed
 from sp_search.search import found_cap
 from sp_search.signals import interruptible
@@ -102,6 +104,7 @@ def run(
     if isinstance(asked, Arms):
         return _begin_arms(asked, output, driver, where)
     plan = plan_study(asked)
+    refuse_without_room(asked, plan.population.members, where, in_process=driver == "inprocess")
     return begin(asked, plan, new_folder(asked.name, output), driver, where)
 
 
@@ -111,6 +114,7 @@ def resume(
     address: str | None = None,
     cluster: str | Path | None = None,
     driver: Driver | None = None,
+    trust: bool = False,
 ) -> Result:
     """Go on with a study that stopped half-way; a finished one only writes its result and tracks it again.
 
@@ -119,15 +123,19 @@ def resume(
         address: of a running Ray cluster; None starts a local one.
         cluster: a cluster file, which says the same and more; `address` comes first.
         driver: None takes the one that the study was begun with.
+        trust: go to the places outside the folder that it names (checkpoints, tracking), though somebody else began it.
 
     Raises:
         StorageError: the folder is no study, is damaged, or another driver holds it.
+        StudyError: it names places outside it that are not known to be yours.
     """
     path, where = plain_folder(Path(folder)), _as_cluster(address, cluster)
     if holds_arms(path):
+        refuse_foreign_places(path, [where.storage], trust=trust)
         return _drive_arms(recorded_arms(path), path, driver or manifest(path)["driver"], where)
     if not (path / LEDGER_NAME).exists():
-        raise StorageError(f"{path} holds no {LEDGER_NAME}: it is no study folder")
+        raise StorageError(f"{path} holds no {LEDGER_NAME}: it is no study folder; name one that run wrote")
+    refuse_foreign_places(path, [where.storage], trust=trust)
     result = go_on(path, driver, where)
     comparison = path.resolve().parent.parent
     if path.resolve().parent.name == "arms" and holds_arms(comparison):  # an arm has another answer than it told
@@ -304,7 +312,8 @@ def _refuse_arms(folder: Path) -> None:
 def _begin_arms(asked: Arms, output: str | Path | None, driver: Driver, where: Cluster) -> Comparison:
     """Write down what is compared, then run every arm."""
     for arm in asked.arms:
-        plan_study(arm.study)
+        members = plan_study(arm.study).population.members
+        refuse_without_room(arm.study, members, where, in_process=driver == "inprocess")
     folder = new_folder(asked.name, output)
     (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
     write_json(folder / "manifest.json", begun_arms(asked, driver, absolute_store(asked.arms[0].study)))

@@ -1,22 +1,22 @@
-"""What a study would take here: seconds from a few measured training steps, bytes on the disk, FLOPs of verification.
+"""What a study would take here: seconds from a few measured training steps, and bytes on the disk.
 
-A slice of the study's own training runs at its cheapest and at its dearest level, for about a second each; between the
-two the rate is interpolated over the price of a level (small tensors run slower). One process, one trial at a time: a
-machine that is busy, or trials side by side, take longer.
+A slice of the study's own training and the end of a trial run at its cheapest and at its dearest level, for about a
+second each; between the two the rates are interpolated over the price of a trial (small tensors run slower). One
+process, one trial at a time: a machine that is busy, or trials side by side, take longer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from math import exp, log
+from collections.abc import Callable
+from math import exp, inf, log
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from sp_search import assembly
-from sp_search.drive.simulated import simulate
+from sp_search.foresight import Imagined, Prices, Trial, ends
 from sp_search.plan import Plan, PlannedLevel, build_runner
 from sp_search.records import Assignment
-from sp_search.tasks.base import LARGEST_SUPPORT
+from sp_search.spans import Span, total
 
 if TYPE_CHECKING:
     from sp_search.study import Study
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 SECONDS = 1.0
 MOMENTS = 2
 BYTES = 4
-MOST_ANSWERS = 9
+LEAST = 1e-9
+"""Seconds that anything takes at least: a clock of processor time may stand still."""
 MOST_MEASURED_BYTES = 4 << 30
 """Of checkpoints of a level: larger trials are not begun for a plan."""
 KEPT = 2
@@ -32,10 +33,13 @@ KEPT = 2
 
 
 class Rate(NamedTuple):
-    """What a plan prices a level at, the most FLOPs that it can take, per second: not the machine's own speed."""
+    """What trials of one price take: `price` is the most training FLOPs of one, by which others find theirs."""
 
     price: float
-    planned_flops_per_second: float
+    begin_seconds: float
+    training_flops_per_second: float
+    judge_seconds: float
+    """Of verifying and measuring one lineage on the training distribution."""
 
 
 class Disk(NamedTuple):
@@ -48,62 +52,29 @@ class Disk(NamedTuple):
 def calibrate(
     study: Study, plan: Plan, seconds: float = SECONDS, clock: Callable[[], float] = perf_counter
 ) -> list[Rate]:
-    """Measure training at the cheapest and the dearest level of listed members, each for about `seconds` of `clock`.
+    """Measure trials at the cheapest and the dearest level of listed members, each for about `seconds` of `clock`.
 
     Imports torch, and trains on its own seeds; nothing is kept.
     """
     rows = sorted((row for row in plan.rows if row.training_flops is not None), key=_price)
-    ends = [rows[0]] if _price(rows[0]) == _price(rows[-1]) else [rows[0], rows[-1]]
-    return [Rate(_price(row), _measured(study, plan, row, seconds, clock)) for row in ends]
+    low_high = [rows[0]] if _price(rows[0]) == _price(rows[-1]) else [rows[0], rows[-1]]
+    return [_measured(study, plan, row, seconds, clock) for row in low_high]
 
 
-class _Steep:
-    """A world in which every lineage passes from one level on, and none below: its answer."""
-
-    def __init__(self, levels: int, answer: int) -> None:
-        self.levels, self.answer = [float(level + 1) for level in range(levels)], answer
-
-    def cost(self, cap: float) -> float:
-        return cap
-
-    def passes(self, cap: float, seed: int) -> bool:
-        return cap > self.answer
+def foresee_seconds(study: Study, searches: list[Imagined], prices: Prices, rates: list[Rate]) -> Span:
+    """Return the seconds that trials of the imagined searches take here, one after another."""
+    limit = inf if study.limits.seconds is None else study.limits.seconds
+    spans = [total(_trial_seconds(trial, prices, rates) for trial in one.trials) for one in searches]
+    return ends([Span(min(one.least, limit), min(one.most, limit)) for one in spans])
 
 
-def visits(study: Study, plan: Plan) -> list[float]:
-    """Return how often the search visits every level, on average over where the answer may lie on the ladder.
-
-    The study's own scheduler and evidence rule, for one milestone, in worlds where a level passes surely or never.
-    """
-    levels = len(plan.space.caps)
-    answers = sorted({round(index * (levels - 1) / (MOST_ANSWERS - 1)) for index in range(MOST_ANSWERS)})
-    counts = [0.0] * levels
-    for answer in answers:
-        terms = plan.terms.model_copy(update={"milestones": [1.0]})
-        found = simulate(
-            study.scheduler, _Steep(levels, answer), workers=1, seed=study.seed, members=len(plan.population.members),
-            replicas=plan.population.replicas, terms=terms, events=False,
-        )  # fmt: skip
-        for outcome in found.levels:
-            counts[outcome.level] += 1 / len(answers)
-    return counts
-
-
-def training_seconds(plan: Plan, rates: list[Rate], counts: Sequence[float] | None = None) -> float:
-    """Return the seconds that every level would take at most, one trial after another; `counts` times each, or once."""
-    return sum(
-        (1.0 if counts is None else counts[row.level]) * row.training_flops / _rate(row.training_flops, rates)
-        for row in plan.rows
-        if row.training_flops
-    )
-
-
-def verification_flops(study: Study, plan: Plan) -> float:
-    """Return the most FLOPs of verifying every lineage of every level once, on each gate."""
-    supports = [study.task.support_size(gate) for gate in study.selection.gates]
-    exact = [support if support is not None and support <= LARGEST_SUPPORT else None for support in supports]
-    examples = sum(study.selection.n if support is None else support for support in exact)
-    return sum((row.max_flops_per_example or 0.0) * examples * study.population.replicas for row in plan.rows)
+def _trial_seconds(trial: Trial, prices: Prices, rates: list[Rate]) -> Span:
+    bill, lineages = prices.of(trial.assignment), len(trial.assignment.lineages)
+    rate = _rate(bill.training(passed=True).most * lineages, rates)
+    trained, verified = prices.training(trial), prices.verification(trial)
+    each = bill.verification(passed=False).most
+    spent = total([trained.times(1 / rate.training_flops_per_second), verified.times(rate.judge_seconds / each)])
+    return Span(spent.least + (0.0 if trial.passed is None else rate.begin_seconds), spent.most + rate.begin_seconds)
 
 
 def disk(study: Study, plan: Plan) -> Disk:
@@ -124,33 +95,46 @@ def _price(row: PlannedLevel) -> float:
     return row.training_flops or 0.0
 
 
-def _rate(price: float, rates: list[Rate]) -> float:
-    """Interpolate the rate at a price, both on logarithmic scales; beyond the ends it stays."""
+def _rate(price: float, rates: list[Rate]) -> Rate:
+    """Interpolate what is measured at a price, all on logarithmic scales; beyond the ends it stays."""
     low, high = rates[0], rates[-1]
-    if len(rates) == 1:
-        return low.planned_flops_per_second
+    if low.price == high.price:
+        return low
     share = (log(price) - log(low.price)) / (log(high.price) - log(low.price))
-    return exp((1 - share) * log(low.planned_flops_per_second) + share * log(high.planned_flops_per_second))
+    share = min(1.0, max(0.0, share))
+    return Rate(*(exp((1 - share) * log(one) + share * log(other)) for one, other in zip(low, high, strict=True)))
 
 
-def _measured(study: Study, plan: Plan, row: PlannedLevel, seconds: float, clock: Callable[[], float]) -> float:
-    """Return what a second does of slices of ever more steps, until one takes `seconds`; the first warms up."""
-    member = next(one for one in plan.population.members if one.member == row.member)
-    budget, lineages = member.budgets[row.level], list(range(study.population.replicas))
-    assert budget is not None
-    assignment = Assignment(
-        member=member.member, visit=1, level=row.level, attempt=1, milestone=study.milestones[0], budget=budget,
-        config=member.config, lineages=lineages, seeds=lineages,
-    )  # fmt: skip
-    settings = study.train_settings(study.member_parts()[member.member])
+def _measured(study: Study, plan: Plan, row: PlannedLevel, seconds: float, clock: Callable[[], float]) -> Rate:
+    """Time slices of ever more steps, until one takes `seconds`, and then the end of a trial; the first warms up."""
+    assignment = _assignment(study, plan, row)
+    settings = study.train_settings(study.member_parts()[assignment.member])
     steps = 1
     while True:
         slices = study.train.model_copy(update={"steps": 100 * steps, "evaluate_every": steps})
         runner = build_runner(study.model_copy(update={"train": slices}))
-        state = runner.begin(assignment, None)
         began = clock()
-        runner.step(assignment, state)
-        taken = clock() - began
-        if steps > 1 and (taken >= seconds or steps == settings.evaluate_every):
-            return (row.training_flops or 0.0) * steps / settings.steps / taken
+        state = runner.begin(assignment, None)
+        begun = clock()
+        state, _ = runner.step(assignment, state)
+        trained = clock()
+        if steps > 1 and (trained - begun >= seconds or steps == settings.evaluate_every):
+            break
         steps = min(4 * steps, max(2, settings.evaluate_every))
+    flops = state.meta["training_flops"]
+    ended = state.model_copy(update={"meta": {**state.meta, "ended": ["exhausted"] * len(assignment.lineages)}})
+    judging = clock()
+    runner.step(assignment, ended)
+    judged = (clock() - judging) / len(assignment.lineages)
+    return Rate(_price(row), max(begun - began, LEAST), flops / max(trained - begun, LEAST), max(judged, LEAST))
+
+
+def _assignment(study: Study, plan: Plan, row: PlannedLevel) -> Assignment:
+    member = next(one for one in plan.population.members if one.member == row.member)
+    budget, lineages = member.budgets[row.level], list(range(study.population.replicas))
+    assert budget is not None
+    controls = plan.space.controls[row.level] if plan.space.controls else {}
+    return Assignment(
+        member=member.member, visit=1, level=row.level, attempt=1, milestone=study.milestones[0], budget=budget,
+        config=member.config, lineages=lineages, seeds=lineages, controls=controls,
+    )  # fmt: skip

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,12 +16,14 @@ from pydantic import BaseModel, Field, ValidationError
 from sp_search import __version__
 from sp_search.arms import Arms, load_asked
 from sp_search.changes import CHANGES, changed_content
-from sp_search.errors import StorageError
+from sp_search.errors import StorageError, StudyError
 from sp_search.ledger import LEDGER_NAME, read_ledger
 from sp_search.own_parts import versions_of_parts
 from sp_search.plain_files import read_json
+from sp_search.seal import foreign_places, sealed
 from sp_search.settings_file import dotted
 from sp_search.store import CheckpointStore, store_at
+from sp_search.strict import show
 from sp_search.study import Study
 
 RUNS = "sp_search_runs"
@@ -90,7 +93,8 @@ def begun_arms(asked: Arms, driver: str, tracking_uri: str | None) -> dict[str, 
     """Return the manifest of a comparison; its arms have their own."""
     first = asked.arms[0].study
     arms = [arm.name for arm in asked.arms]
-    return {"seed": first.seed, "versions": versions(), "driver": driver, "tracking_uri": tracking_uri, "arms": arms}
+    begun = {"seed": first.seed, "versions": versions(), "driver": driver, "tracking_uri": tracking_uri, "arms": arms}
+    return sealed(begun)
 
 
 def recorded_arms(folder: Path) -> Arms:
@@ -121,6 +125,39 @@ def manifest(folder: Path) -> dict[str, Any]:
     except ValidationError as error:
         raise StorageError(f"{path} cannot be read: {_problems(error)}: restore it from a copy") from None
     return content
+
+
+def refuse_foreign_places(folder: Path, said: Sequence[str | None] = (), *, trust: bool = False) -> None:
+    """Refuse to go to places outside a folder that it names, if somebody else began it and nobody said them.
+
+    Args:
+        folder: a study's, or a comparison's.
+        said: addresses that the user named: what lies in them is said.
+        trust: the user vouches for the folder, which is written down.
+
+    Raises:
+        StudyError: names the places, and how to allow them.
+    """
+    content = manifest(folder)
+    known = [place.rstrip("/") for place in said if place]
+    foreign = [
+        place
+        for place in foreign_places(content)
+        if not any(place == one or place.startswith(f"{one}/") for one in known)
+    ]
+    if foreign and trust:
+        write_json(folder / "manifest.json", sealed(content))
+    elif foreign:
+        places = " and ".join(map(show, foreign))
+        raise StudyError(
+            [
+                f"{folder}: it was begun by somebody else or on another machine, and names {places}, outside of it: "
+                "if you know these places, say --trust"
+            ]
+        )
+    for arm in content.get("arms", []):
+        if (folder / "arms" / arm / "manifest.json").exists():
+            refuse_foreign_places(folder / "arms" / arm, said, trust=trust)
 
 
 def tracking_uri(folder: str | Path) -> str | None:

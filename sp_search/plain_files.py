@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EINVAL
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,26 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
             yield from _entries(Path(entry.path))
 
 
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """Return what a file that somebody named holds, at most `most` bytes and one more; a link to a file will do.
+
+    Raises:
+        OSError: it cannot be read, or is no plain file: a pipe would be waited for, and a device has no end.
+    """
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(opened, "rb") as file:
+        mode = os.fstat(opened).st_mode
+        if not stat.S_ISREG(mode):
+            raise OSError(EINVAL, f"it is {_kind(mode)}, and should be a file")
+        return file.read() if most is None else file.read(most + 1)
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a folder"
+    return "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file.
 
@@ -66,7 +87,7 @@ def read_json(path: Path) -> dict[str, Any]:
         StorageError: it cannot be read, or holds no JSON object; names it.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bytes(path).decode("utf-8"))
     except FileNotFoundError:
         raise
     except RecursionError:

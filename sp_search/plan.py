@@ -17,13 +17,10 @@ from sp_search.levels import Terms
 from sp_search.models.base import ModelSpec
 from sp_search.proposals import ProposalSpace, flops_of
 from sp_search.records import Budget, LevelRunner, LevelSpace, Member, Population
+from sp_search.room import any_machine
 from sp_search.schedulers.base import MOST_LEVELS, BudgetScheduler
-from sp_search.train.settings import (
-    ENUMERATED_IN_TRAINING,
-    GATING_FLOPS_PER_PARAMETER,
-    LOSS_FLOPS_PER_LOGIT,
-    OPTIMISER_FLOPS_PER_PARAMETER,
-)
+from sp_search.train.bill import Bill
+from sp_search.train.trial_bill import TrialBill
 from sp_search.warm_start import Tried, tried_before
 
 if TYPE_CHECKING:
@@ -66,10 +63,15 @@ def plan_study(study: Study, *, begun: bool = False) -> Plan:
         begun: its ledger holds already what earlier studies tried; their folders may be gone.
 
     Raises:
-        StudyError: no member fits any level, or nothing of a search's space fits its cap.
+        StudyError: no member fits any level, nothing of a search's space fits its cap, or no machine holds a trial.
     """
-    if study.search is not None:
-        return _plan_search(study, study.search, begun)
+    planned = _plan_listed(study) if study.search is None else _plan_search(study, study.search, begun)
+    if not begun:
+        any_machine(study, planned.population.members)
+    return planned
+
+
+def _plan_listed(study: Study) -> Plan:
     scheduler: BudgetScheduler = study.scheduler
     parts = study.member_parts()
     space = _ladder(study, scheduler, parts)
@@ -242,24 +244,17 @@ def _price(study: Study, parts: Parts, member: Member, space: LevelSpace, level:
     return PlannedLevel(member.member, level, budget.cap, value, flops, training)
 
 
+def trial_bill(study: Study, parts: Parts, axis: dict[str, int], *, fresh: bool) -> TrialBill:
+    """Return what a lineage of a member costs at the level with these values of its axes."""
+    built, exits = parts._replace(model=parts.model.at(axis)), axis[parts.model.exits_axis()]
+    shape, kind = study.task.shape(), study.scheduler.budget
+    parameters = assembly.parameters(*built, shape, exits)
+    bill = Bill(built, shape, exits, study.train_settings(built), kind, fresh, parameters)
+    asked = study.selection
+    return TrialBill(bill, study.task, tuple(asked.gates), asked.n, asked.stable_after_halt is not None)
+
+
 def training_flops(study: Study, parts: Parts, axis: dict[str, int]) -> float:
-    """Return the most training FLOPs of a lineage at a level: every step, the longest burn-in, a look each slice."""
-    parts, exits = parts._replace(model=parts.model.at(axis)), axis[parts.model.exits_axis()]
-    settings, shape, halting = study.train_settings(parts), study.task.shape(), parts.prior.uses_halting()
-    prices = assembly.prices(*parts, shape, exits)
-    forward = (
-        prices.start
-        + prices.predict
-        + sum(prices.step_N)
-        + sum(prices.answer_N)
-        + (sum(prices.halt_N) if halting else 0.0)
-    )
-    loss = LOSS_FLOPS_PER_LOGIT * shape.answers * shape.classes * exits
-    burn_in = (2 * exits - 1) * prices.step_N[0] if settings.burn_in else 0.0
-    per_parameter = OPTIMISER_FLOPS_PER_PARAMETER
-    per_parameter += GATING_FLOPS_PER_PARAMETER if parts.prior.gates_units() else 0.0
-    optimiser = per_parameter * assembly.parameters(*parts, shape, exits)
-    steps = settings.steps * (settings.batch * (3.0 * (forward + loss) + burn_in) + optimiser)
-    looks = ceil(settings.steps / settings.evaluate_every)
-    examples = max(settings.validation, ENUMERATED_IN_TRAINING) + settings.screening
-    return steps + looks * examples * forward
+    """Return the most training FLOPs of a lineage at a level, fresh or not: every step, and all looks in full."""
+    bills = [trial_bill(study, parts, axis, fresh=fresh) for fresh in (True, False)]
+    return max(bill.training(passed=True).most for bill in bills)

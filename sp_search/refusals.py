@@ -23,6 +23,8 @@ from sp_search.tasks.base import LARGEST_SUPPORT, Task
 from sp_search.train.settings import ENUMERATED_IN_TRAINING, TrainSettings
 
 REPORT_ONLY = ("longer",)
+MOST_EXITS = 1_000
+"""Rollouts, or exits of another kind, that a program may have: every one is priced at every level."""
 OF_A_LADDER = ("axis", "start", "stop", "resolution", "exits")
 """What a scheduler reads of the ladder of listed members."""
 BOUNDS = ("start", "stop", "resolution", "factor")
@@ -56,6 +58,10 @@ def ladder_problems(scheduler: BudgetScheduler) -> list[Problem]:
         read = ("resolution",)
     what = "that moves a control" if scheduler.controls() else f"along {axis}"
     unread = [name for name in BOUNDS if name not in read and not _at_default(scheduler, name)]
+    if axis == "rollouts" and scheduler.budget == "max" and not scheduler.controls() and stop >= MOST_EXITS + 1:
+        return [(("stop",), f"got {stop:g}: a program has {MOST_EXITS:,} rollouts at most")]
+    if scheduler.exits > MOST_EXITS:
+        return [(("exits",), f"got {scheduler.exits}: a program has {MOST_EXITS:,} at most")]
     if unread:
         message = f"nothing reads it on a ladder {what}: leave it out"
         return [((name,), f"got {show(getattr(scheduler, name))}: {message}") for name in unread]
@@ -227,6 +233,10 @@ def _axis_problems(name: str, value: float, model: ModelSpec) -> list[str]:
 
 def _misfits(member: Parts, asked: Asked) -> list[str]:
     """Say why a member's model does not fit the task, or its prior the budget or the model."""
+    if member.model.exits_axis() == "depth" and member.model.realise("depth", MOST_EXITS + 1) is not None:
+        return [
+            f"{member.model.kind_name()} has more than {MOST_EXITS:,} exits, each of which is priced: lower its depth"
+        ]
     budget = None if asked.scheduler is None else member.prior.refuses(asked.scheduler.budget)
     shape = None if asked.task is None else _shape_refusal(member, asked.task)
     return [unfit for unfit in (shape, budget) if unfit is not None]

@@ -23,6 +23,7 @@ from sp_search.plan import Plan, build_runner, plan_study
 from sp_search.records import Assignment, LevelReport
 from sp_search.report.live import LiveLine
 from sp_search.result import Remeasured, build_result
+from sp_search.seal import sealed
 from sp_search.search import Search
 from sp_search.segments import OwnDisk
 from sp_search.session import copied, tracked
@@ -88,7 +89,7 @@ def begin(asked: Study, plan: Plan, folder: Path, driver: Driver, where: Cluster
             "tracking_uri": absolute_store(asked),
             "checkpoints": own_storage(where.storage, folder),
         }
-        write_json(folder / "manifest.json", begun)
+        write_json(folder / "manifest.json", sealed(begun))
         header = {
             "name": asked.name,
             "seed": asked.seed,

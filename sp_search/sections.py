@@ -90,7 +90,9 @@ class SelectionSettings(Section):
     """What good enough means, and how sure it has to be."""
 
     confidence: float = Field(0.99, gt=0, lt=1, description="of all the study's verification tests together")
-    gates: list[str] = Field(["iid"], min_length=1, description="distributions that a program must pass, all of them")
+    gates: list[str] = Field(
+        ["iid"], min_length=1, max_length=100, description="distributions that a program must pass, all of them"
+    )
     n: int = Field(8192, ge=1, le=10_000_000, description="examples of a verification draw that is not enumerated")
     stable_after_halt: float | None = Field(
         None,

@@ -11,10 +11,13 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import ValidationError
 
 from sp_search.errors import StudyError
+from sp_search.plain_files import read_bytes
 from sp_search.shipped import study_file, unknown_study
 from sp_search.strict import KeyPath, Problem, Section, show
 from sp_search.yaml_strict import MOST_CHARACTERS, YamlProblem, load
 
+MOST_BYTES = 4 * MOST_CHARACTERS
+"""Of the longest file that may hold so many characters."""
 SectionT = TypeVar("SectionT", bound=Section)
 
 
@@ -116,8 +119,7 @@ def read_draft(path: Path) -> Draft:
     """
     path = study_file(path)
     try:
-        with path.open(encoding="utf-8") as file:
-            document = load(file.read(MOST_CHARACTERS + 1))
+        document = load(_decoded(read_bytes(path, MOST_BYTES))[: MOST_CHARACTERS + 1])
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise StudyError([f"{path}: cannot be read: {why}{unknown_study(path)}"]) from None
@@ -126,6 +128,11 @@ def read_draft(path: Path) -> Draft:
         message = f"got {show(document.data)}: a study is a mapping, as in `name: quickstart`"
         problems.append(YamlProblem(1, (), message))
     return Draft(path, document.data, document.lines, problems)
+
+
+def _decoded(content: bytes) -> str:
+    """Return UTF-8 as text; of what is too long to be read only the start is looked at, wherever it was cut."""
+    return content.decode("utf-8", errors="ignore" if len(content) > MOST_BYTES else "strict")
 
 
 def changed(draft: Draft, changes: list[Change]) -> Draft:

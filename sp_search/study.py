@@ -64,10 +64,12 @@ class Study(Section):
     train: Annotated[TrainSettings, WrapValidator(partial(explained, TrainSettings))] = TrainSettings()
     selection: SelectionSettings = SelectionSettings()
     milestones: list[Annotated[float, Field(gt=0, le=1)]] = Field(
-        [0.99], min_length=1, description="thresholds of good performance, climbed one after another"
+        [0.99], min_length=1, max_length=100, description="thresholds of good performance, climbed one after another"
     )
     verdict: VerdictSettings = VerdictSettings()
-    audits: list[Annotated[Audit, PartOf("audits")]] = Field([], description="put to the finished program, sealed")
+    audits: list[Annotated[Audit, PartOf("audits")]] = Field(
+        [], max_length=100, description="put to the finished program, sealed"
+    )
     resources: Resources = Resources()
     limits: Limits = Limits()
     tracking: Tracking = Tracking()

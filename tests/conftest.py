@@ -13,6 +13,7 @@ os.environ.update(
     RAY_AIR_NEW_OUTPUT="0",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+    XDG_STATE_HOME=tempfile.mkdtemp(prefix="sp_search_state"),  # the key that seals what a user began
 )
 
 import pytest

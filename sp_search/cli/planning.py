@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -12,7 +13,7 @@ from sp_search.terminal import overridden, table
 
 if TYPE_CHECKING:
     from sp_search.plan import Plan
-    from sp_search.study import Study
+    from sp_search.study import Cluster, Study
 
 
 @app.command
@@ -23,6 +24,8 @@ def plan(
     overrides: Overrides = None,
     seed: int | None = None,
     calibrate: Annotated[bool, Parameter(negative="--no-calibrate")] = True,
+    address: str | None = None,
+    cluster: Path | None = None,
 ) -> Answer:
     """Show what would run and what it could cost: trials, FLOPs, time on this machine, disk; nothing is written.
 
@@ -31,26 +34,33 @@ def plan(
         overrides: path=value, applied before the study is validated; may be repeated.
         seed: overrides the study's seed.
         calibrate: train for two seconds here, to say how long it would take.
+        address: of the Ray cluster where it is to run, whose GPUs and memory are not looked at; this machine's are.
+        cluster: the cluster file of where it is to run.
     """
     from sp_search.arms import Arms, load_asked
     from sp_search.comparison import effort_warnings
+    from sp_search.study import Cluster, load_cluster
 
     asked = load_asked(study, overrides=tuple(overrides or ()), seed=seed)
+    where = Cluster() if cluster is None else load_cluster(cluster)
+    where = where if address is None else Cluster(address=address)
     if not isinstance(asked, Arms):
-        return _planned(asked, calibrate)
-    answers = {arm.name: _planned(arm.study, calibrate) for arm in asked.arms}
+        return _planned(asked, where, calibrate)
+    answers = {arm.name: _planned(arm.study, where, calibrate) for arm in asked.arms}
     warnings = effort_warnings(asked)
     payload = {"name": asked.name, "arms": {name: one.payload for name, one in answers.items()}, "warnings": warnings}
     return Answer(payload, "\n\n".join([*(one.text for one in answers.values()), *warnings]))
 
 
-def _planned(asked: Study, calibrated: bool) -> Answer:
+def _planned(asked: Study, where: Cluster, calibrated: bool) -> Answer:
     """Return one study's plan."""
     from sp_search import api
     from sp_search.levers import lever_warnings
     from sp_search.report.words import flops, level_words
+    from sp_search.room import refuse_without_room
 
     planned = api.plan(asked)
+    refuse_without_room(asked, planned.population.members, where)
     warnings = lever_warnings(asked.resolved())
     foreseen = _foreseen(asked, planned, calibrated)
     total = sum(row.training_flops or 0.0 for row in planned.rows)
@@ -82,7 +92,7 @@ def _planned(asked: Study, calibrated: bool) -> Answer:
         *table([header, *rows]),
         f"{len(space.caps)} levels x {members} members x {asked.population.replicas} lineages; "
         f"every level once costs {flops(total)} of training at most, and a search visits few of them",
-        *table(_expected(asked, planned, foreseen)),
+        *table(_expected(foreseen)),
         *(f"beware: {warning}" for warning in warnings),
     ]
     payload = {
@@ -98,48 +108,57 @@ def _planned(asked: Study, calibrated: bool) -> Answer:
 
 
 def _foreseen(asked: Study, planned: Plan, calibrated: bool) -> dict[str, Any]:
-    """Return trials, FLOPs, seconds and bytes as far as they can be known; proposals are known only once made."""
+    """Return trials, FLOPs, seconds and bytes from the least to the most that imagined searches take."""
     from sp_search import calibration
+    from sp_search.foresight import Prices, foresee, imagine
 
-    found: dict[str, Any] = {"verification_flops_at_most": calibration.verification_flops(asked, planned)}
+    searches, prices = imagine(asked, planned), Prices(asked)
+    told = foresee(asked, searches, prices)
+    found: dict[str, Any] = {
+        "searches": told.searches,
+        "trials": told.trials._asdict(),
+        "training_flops": {**told.training_flops._asdict(), "middle": told.training_middle},
+        "verification_flops": told.verification_flops._asdict(),
+    }
     if asked.search is not None:
         return found
-    counts, disk = calibration.visits(asked, planned), calibration.disk(asked, planned)
-    priced = [(row.training_flops or 0.0, counts[row.level]) for row in planned.rows]
+    disk = calibration.disk(asked, planned)
     found |= {
         "trials_once": sum(row.training_flops is not None for row in planned.rows),
-        "trials": sum(count for flops, count in priced if flops),
-        "training_flops": sum(flops * count for flops, count in priced),
         "checkpoint_bytes": disk.every_level,
     }
     if calibrated and disk.each_level <= calibration.MOST_MEASURED_BYTES:
         rates = calibration.calibrate(asked, planned)
         found |= {
-            "planned_flops_per_second": [rate.planned_flops_per_second for rate in rates],
-            "training_seconds_at_most": calibration.training_seconds(planned, rates),
-            "training_seconds": calibration.training_seconds(planned, rates, counts),
+            "rates": [rate._asdict() for rate in rates],
+            "seconds": calibration.foresee_seconds(asked, searches, prices, rates)._asdict(),
         }
     return found
 
 
-def _expected(asked: Study, planned: Plan, foreseen: dict[str, Any]) -> list[tuple[str, str]]:
-    """Say what is foreseen: every level once, and a typical search of one milestone."""
+def _expected(foreseen: dict[str, Any]) -> list[tuple[str, str]]:
+    """Say what is foreseen, from the least to the most."""
     from sp_search.report.live import clock
     from sp_search.report.words import flops
 
-    rows = [("verification", f"at most {flops(foreseen['verification_flops_at_most'])} if every level is judged once")]
-    if "trials" not in foreseen:
-        return [*rows, ("time, disk", "depend on what is proposed: set limits.seconds")]
-    rows += [
-        ("trials", f"{foreseen['trials_once']} for every level once; about {foreseen['trials']:.0f} in a search"),
-        ("training", f"about {flops(foreseen['training_flops'])} in a search, if no lineage stops early"),
-        ("disk", f"about {foreseen['checkpoint_bytes'] / 1e6:,.3g} MB of checkpoints if every level is visited once"),
+    trials, training, verified = (foreseen[key] for key in ("trials", "training_flops", "verification_flops"))
+    rows = [
+        ("trials", f"{trials['least']:g} to {trials['most']:g}, of {foreseen['searches']} imagined searches"),
+        (
+            "training",
+            f"{flops(training['least'])} to {flops(training['most'])}, in the middle {flops(training['middle'])}",
+        ),
+        ("verification", f"{flops(verified['least'])} to {flops(verified['most'])}"),
     ]
-    if "training_seconds" in foreseen:
-        each, most = clock(foreseen["training_seconds"]), clock(foreseen["training_seconds_at_most"])
-        rows.append(("time", f"about {each} in a search here, one trial at a time; every level once about {most}"))
-    milestones = len(asked.milestones)
-    return rows if milestones == 1 else [*rows, ("", f"a search is one milestone's; the study has {milestones}")]
+    if "trials_once" not in foreseen:
+        return [*rows, ("time, disk", "depend on what is proposed: set limits.seconds")]
+    rows.append(
+        ("disk", f"about {foreseen['checkpoint_bytes'] / 1e6:,.3g} MB of checkpoints if every level is visited once")
+    )
+    if "seconds" in foreseen:
+        least, most = clock(foreseen["seconds"]["least"]), clock(foreseen["seconds"]["most"])
+        rows.append(("time", f"{least} to {most} of trials here, one at a time; then some seconds for the answer"))
+    return rows
 
 
 @app.command

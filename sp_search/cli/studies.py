@@ -61,6 +61,7 @@ def resume(
     cluster: Path | None = None,
     in_process: bool = False,
     on_finish: str | None = None,
+    trust: bool = False,
 ) -> Answer:
     """Go on with a study that stopped half-way, or was extended.
 
@@ -70,13 +71,14 @@ def resume(
         cluster: a cluster file (clusters/local.yaml), which says the same and more.
         in_process: one trial after another in this process, without Ray.
         on_finish: a command, or an address (https://...) that is posted to, once the study has ended.
+        trust: go to the places outside the folder that it names (checkpoints, tracking), though somebody else began it.
     """
     from sp_search import api
     from sp_search.on_finish import checked, tell
 
     driver: api.Driver | None = "inprocess" if in_process else None
     hook = checked(on_finish)
-    result = api.resume(folder, address=address, cluster=cluster, driver=driver)
+    result = api.resume(folder, address=address, cluster=cluster, driver=driver, trust=trust)
     tell(hook, result.folder, result.payload, result.exit_code)
     return _answer(result)
 

@@ -32,7 +32,7 @@ class PrefixSums(Task):
     }
     kind: Literal["prefix_sums"] = "prefix_sums"
     bits: int = Field(11, ge=2, le=64, description="length of a string")
-    longer_bits: int = Field(128, ge=2, description="length of a string in the distribution `longer`")
+    longer_bits: int = Field(128, ge=2, le=8192, description="length of a string in the distribution `longer`")
 
     def shape(self) -> Shape:
         """Return T = bits, C = 1, V = 2."""

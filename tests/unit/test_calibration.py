@@ -6,7 +6,8 @@ import pytest
 
 from sp_search import calibration
 from sp_search.cli import main
-from sp_search.plan import PlannedLevel, plan_study
+from sp_search.foresight import Prices, foresee, imagine
+from sp_search.plan import plan_study
 from sp_search.study import study_of
 
 TINY = {
@@ -27,20 +28,27 @@ def planned(**changes):
     return study, plan_study(study)
 
 
-def test_a_search_visits_some_levels_and_one_alone_exactly_once():
-    counts = calibration.visits(*planned())
-    assert len(counts) == 4
-    assert 0 < sum(counts) <= 2 * 4
-    assert calibration.visits(*planned(scheduler={"kind": "annealing", "start": 4, "stop": 4})) == pytest.approx([1.0])
+def rated(price, seconds):
+    return calibration.Rate(price, seconds, 1 / seconds, seconds)
 
 
-def test_seconds_follow_the_rate_between_the_cheapest_and_the_dearest_level():
-    plan = planned()[1]
-    rates = [calibration.Rate(1e6, 1e6), calibration.Rate(1e8, 1e8)]
-    rows = [PlannedLevel(0, level, 1.0, 1, 1.0, flops) for level, flops in enumerate((1e6, 1e7, 1e8))]
-    assert calibration.training_seconds(plan._replace(rows=rows), rates) == pytest.approx(3.0)
-    assert calibration.training_seconds(plan._replace(rows=rows), rates, [0, 2, 0]) == pytest.approx(2.0)
-    assert calibration.training_seconds(plan._replace(rows=rows), rates[:1]) == pytest.approx(111.0)
+def test_rates_are_interpolated_between_the_cheapest_and_the_dearest_trial_and_stay_beyond():
+    rates = [rated(1e6, 1e-3), rated(1e8, 1e-1)]
+    for price, seconds in ((1e5, 1e-3), (1e6, 1e-3), (1e7, 1e-2), (1e8, 1e-1), (1e9, 1e-1)):
+        found = calibration._rate(price, rates)
+        assert found.begin_seconds == pytest.approx(seconds)
+        assert found.training_flops_per_second == pytest.approx(1 / seconds)
+
+
+def test_seconds_are_those_of_beginning_training_and_judging_and_end_at_the_limit():
+    study, plan = planned()
+    searches, prices = imagine(study, plan), Prices(study)
+    slow = [calibration.Rate(1.0, 1.0, 1e6, 2.0)]
+    span, told = calibration.foresee_seconds(study, searches, prices, slow), foresee(study, searches, prices)
+    assert span.least > told.training_flops.least / 1e6 + told.trials.least
+    assert span.most < told.training_flops.most / 1e6 + told.trials.most * (1 + 2.0 * study.population.replicas * 2)
+    limited = study.model_copy(update={"limits": study.limits.model_copy(update={"seconds": 3.0})})
+    assert calibration.foresee_seconds(limited, searches, prices, slow).most == 3.0
 
 
 def test_the_disk_is_two_states_of_weights_and_two_moments_of_every_lineage():
@@ -49,17 +57,12 @@ def test_the_disk_is_two_states_of_weights_and_two_moments_of_every_lineage():
     assert calibration.disk(study, plan).each_level == parameters * 4 * 3 * 3 * 2
 
 
-def test_verification_counts_every_possible_input_once_where_they_can_be_enumerated():
-    study, plan = planned()
-    assert calibration.verification_flops(study, plan) == 32 * 2 * sum(row.max_flops_per_example for row in plan.rows)
-
-
 def test_calibrating_measures_the_cheapest_and_the_dearest_level():
     study, plan = planned()
     rates = calibration.calibrate(study, plan, seconds=0.01)
     prices = [row.training_flops for row in plan.rows]
     assert [rate.price for rate in rates] == [min(prices), max(prices)]
-    assert all(rate.planned_flops_per_second > 0 for rate in rates)
+    assert all(value > 0 for rate in rates for value in rate)
 
 
 def test_a_plan_says_trials_flops_time_and_disk_and_writes_nothing(tmp_path, monkeypatch, capsys):
@@ -67,15 +70,15 @@ def test_a_plan_says_trials_flops_time_and_disk_and_writes_nothing(tmp_path, mon
     (tmp_path / "study.yaml").write_text(json.dumps(TINY))
     assert main(["plan", "study.yaml"]) == 0
     said = capsys.readouterr().out
-    for words in ("8 for every level once; about", "in a search here, one trial at a time", "MB of checkpoints"):
+    for words in ("imagined searches", "of trials here, one at a time", "MB of checkpoints", "in the middle"):
         assert words in said
     assert main(["plan", "study.yaml", "--no-calibrate", "--json"]) == 0
-    assert "training_seconds" not in json.loads(capsys.readouterr().out)["expected"]
+    assert "seconds" not in json.loads(capsys.readouterr().out)["expected"]
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
 
-def test_a_network_that_no_machine_holds_is_priced_and_not_built(tmp_path, capsys):
+def test_a_network_that_no_machine_holds_is_priced_and_refused(tmp_path, capsys):
     wide = {**TINY, "population": {"members": [{"width": 10**7}], "replicas": 2}}
     (tmp_path / "study.yaml").write_text(json.dumps(wide))
-    assert main(["plan", str(tmp_path / "study.yaml")]) == 0
-    assert "in a search here" not in capsys.readouterr().out
+    assert main(["plan", str(tmp_path / "study.yaml")]) == 2
+    assert "population.members.0: " in capsys.readouterr().err

@@ -1,0 +1,56 @@
+"""Whether a study's folder was begun by this user: only then are the places outside it used that it names.
+
+A folder can name an object store for its checkpoints and an address for its tracking; a stranger's names anybody's.
+What this user began carries an HMAC (RFC 2104) of these places under a key that never leaves the user's home.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sp_search.plain_files import read_bytes
+
+PLACES = ("tracking_uri", "checkpoints")
+"""What a manifest may name outside its folder."""
+KEY_BYTES = 32
+
+
+def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest with the seal of its places; without one where no key can be kept, as in a read-only home."""
+    key = _key(make=True)
+    return manifest if key is None else {**manifest, "seal": _seal(key, manifest)}
+
+
+def foreign_places(manifest: dict[str, Any]) -> list[str]:
+    """Return the places outside its folder that a manifest names, unless it was sealed by this user."""
+    named = [place for place in (manifest.get(name) for name in PLACES) if place]
+    key, said = _key(make=False), manifest.get("seal")
+    if key is not None and isinstance(said, str) and hmac.compare_digest(said.encode(), _seal(key, manifest).encode()):
+        return []
+    return named
+
+
+def _seal(key: bytes, manifest: dict[str, Any]) -> str:
+    return hmac.new(key, json.dumps([manifest.get(name) for name in PLACES]).encode(), "sha256").hexdigest()
+
+
+def _key(*, make: bool) -> bytes | None:
+    """Return the user's key, made at the first study; None where there is none."""
+    home = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    path = Path(home) / "sp_search" / "seal.key"
+    with suppress(OSError, RuntimeError):
+        if make and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with suppress(FileExistsError):  # another study made it this instant
+                made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(made, "wb") as file:
+                    file.write(secrets.token_bytes(KEY_BYTES))
+        key = read_bytes(path, KEY_BYTES)
+        return key if len(key) == KEY_BYTES else None
+    return None
