@@ -21,6 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 HEAD, WORKERS = 1, (2, 3)
 CORES = 2
+SUBNETS = 250
+"""Of 10.77.0.0/16, of which each cluster of hosts takes one for itself."""
 PATIENCE_S = 600.0
 """How long anything may take that is sure to come; on a machine with more to do a trial's process takes a minute."""
 
@@ -29,9 +31,9 @@ def missing() -> str:
     """Return what this machine lacks for namespaces of its own, or nothing."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         return "needs root and iproute2's ip"
-    tried = subprocess.run(["ip", "netns", "add", "sp0"], capture_output=True, text=True)
-    subprocess.run(["ip", "netns", "del", "sp0"], capture_output=True)
-    return "" if tried.returncode == 0 else f"no network namespace can be made: {tried.stderr.strip()}"
+    if not _done(f"netns add {(name := f'sp{os.getpid()}')}"):
+        return "may make no network namespace"
+    return "" if _done(f"netns del {name}") else f"cannot delete its network namespace {name}"
 
 
 class Hosts:
@@ -39,6 +41,7 @@ class Hosts:
 
     def __init__(self) -> None:
         """Name it; nothing is made before it is entered."""
+        self.number = -1
         self.folder = Path(tempfile.mkdtemp(prefix="sp"))
         self.port = 6390
         token = self.folder / "token"
@@ -58,20 +61,21 @@ class Hosts:
     @property
     def address(self) -> str:
         """Where the newest head is."""
-        return f"{self._ip(HEAD)}:{self.port}"
+        return f"{self.ip(HEAD)}:{self.port}"
 
     def __enter__(self) -> Hosts:
         """Make the network, and start Ray on every host."""
+        self.number = next(number for number in range(1, SUBNETS) if _done(f"link add spb{number} type bridge"))
         try:
-            _ip("link add spbr0 type bridge")
-            _ip("link set spbr0 up")
+            _ip(f"link set spb{self.number} up")
             for host in (HEAD, *WORKERS):
-                _ip(f"netns add sp{host}")
-                _ip(f"link add spv{host} type veth peer name eth0 netns sp{host}")
-                _ip(f"link set spv{host} master spbr0 up")
-                _ip(f"-n sp{host} addr add {self._ip(host)}/24 dev eth0")
-                _ip(f"-n sp{host} link set eth0 up")
-                _ip(f"-n sp{host} link set lo up")
+                name, cable = self.name(host), self.cable(host)
+                _ip(f"netns add {name}")
+                _ip(f"link add {cable} type veth peer name eth0 netns {name}")
+                _ip(f"link set {cable} master spb{self.number} up")
+                _ip(f"-n {name} addr add {self.ip(host)}/24 dev eth0")
+                _ip(f"-n {name} link set eth0 up")
+                _ip(f"-n {name} link set lo up")
             self.start_head()
             for host in WORKERS:
                 self.start(host)
@@ -84,8 +88,8 @@ class Hosts:
         """End every process of the hosts, and take the network down."""
         for host in (HEAD, *WORKERS):
             self.kill(host)
-            subprocess.run(["ip", "netns", "del", f"sp{host}"], capture_output=True)
-        subprocess.run(["ip", "link", "del", "spbr0"], capture_output=True)
+            _done(f"netns del {self.name(host)}")
+        _done(f"link del spb{self.number}")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start_head(self) -> None:
@@ -97,7 +101,7 @@ class Hosts:
     def start(self, host: int) -> None:
         """Start Ray on a worker, and wait until the cluster has its cores."""
         self._start(host, [f"--address={self.address}", f"--num-cpus={CORES}", "--num-gpus=0"])
-        until(lambda: self._ip(host) in self.workers(), f"host {host} does not join")
+        until(lambda: self.ip(host) in self.workers(), f"host {host} does not join")
 
     def kill(self, host: int) -> None:
         """Kill all that runs on a host at once, as a machine that loses its power."""
@@ -108,11 +112,11 @@ class Hosts:
     def lose(self, host: int) -> None:
         """Kill all that runs on a worker, and wait until the head has given it up."""
         self.kill(host)
-        until(lambda: self._ip(host) not in self.workers(), "the head does not notice")
+        until(lambda: self.ip(host) not in self.workers(), "the head does not notice")
 
     def link(self, host: int, state: str) -> None:
         """Pull a host's cable, or plug it in: down or up."""
-        _ip(f"link set spv{host} {state}")
+        _ip(f"link set {self.cable(host)} {state}")
 
     def workers(self) -> list[str]:
         """Return the addresses of the workers that the head believes alive."""
@@ -125,16 +129,16 @@ class Hosts:
         )
         if asked.returncode:
             raise RuntimeError(asked.stderr)
-        return [address for address in asked.stdout.split() if address != self._ip(HEAD)]
+        return [address for address in asked.stdout.split() if address != self.ip(HEAD)]
 
     def on(self, host: int, *command: str) -> list[str]:
         """Return the command that runs `command` on a host."""
-        return ["ip", "netns", "exec", f"sp{host}", *command]
+        return ["ip", "netns", "exec", self.name(host), *command]
 
     def host_of(self, pid: int) -> int | None:
         """Return the host that a living process runs on."""
         asked = subprocess.run(["ip", "netns", "identify", str(pid)], capture_output=True, text=True)
-        return int(asked.stdout.strip().removeprefix("sp")) if asked.stdout.strip() else None
+        return int(asked.stdout.strip().rpartition("h")[2]) if asked.stdout.strip() else None
 
     def running(self, host: int, name: str) -> list[int]:
         """Return the processes of a host whose command begins with a name."""
@@ -146,19 +150,27 @@ class Hosts:
         return found
 
     def _pids(self, host: int) -> list[int]:
-        told = subprocess.run(["ip", "netns", "pids", f"sp{host}"], capture_output=True, text=True)
+        told = subprocess.run(["ip", "netns", "pids", self.name(host)], capture_output=True, text=True)
         return [int(pid) for pid in told.stdout.split()]
 
     def _start(self, host: int, words: list[str]) -> None:
-        common = ["--disable-usage-stats", f"--node-ip-address={self._ip(host)}", "--object-store-memory=100000000"]
+        common = ["--disable-usage-stats", f"--node-ip-address={self.ip(host)}", "--object-store-memory=100000000"]
         command = self.on(host, sys.executable, "-m", "ray.scripts.scripts", "start", *words, *common)
         started = subprocess.run(command, env=self.environment, capture_output=True, text=True)
         if started.returncode:
             raise RuntimeError(f"Ray does not start on host {host}: {started.stdout}{started.stderr}")
 
-    @staticmethod
-    def _ip(host: int) -> str:
-        return f"10.77.0.1{host}"
+    def name(self, host: int) -> str:
+        """Return the name of a host's namespace."""
+        return f"sp{self.number}h{host}"
+
+    def cable(self, host: int) -> str:
+        """Return the name of our end of a host's cable."""
+        return f"spc{self.number}h{host}"
+
+    def ip(self, host: int) -> str:
+        """Return a host's address."""
+        return f"10.77.{self.number}.1{host}"
 
 
 def until(reached: Callable[[], bool], trouble: str) -> None:
@@ -178,3 +190,7 @@ def _ip(words: str) -> None:
     done = subprocess.run(["ip", *words.split()], capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"ip {words}: {done.stderr.strip()}")
+
+
+def _done(words: str) -> bool:
+    return subprocess.run(["ip", *words.split()], capture_output=True).returncode == 0
