@@ -281,10 +281,14 @@ def export(
     _refuse_arms(Path(folder))
     source = Path(folder) / "program"
     if not (source / "config.json").exists():
-        raise StorageError(f"{folder} holds no program: the study has not met a milestone (yet)")
+        raise StorageError(
+            f"{folder} holds no program: the study has not met a milestone (yet); see sp-search status {folder}"
+        )
     study, program = recorded_study(read_ledger(Path(folder)), Path(folder)), load_program(source)
     if Shape(**program.model.origin["shape"]) != study.task.shape():
-        raise StorageError(f"{source} was built for another task than the study's {study.task.kind_name()}")
+        raise StorageError(
+            f"{source} was built for another task than the study's {study.task.kind_name()}: remove it, and resume"
+        )
     seed, distribution = derive_seed(study.seed, "export"), study.task.distributions()[0]
     batch, _ = draw_batch(study.task, distribution, "sealed", EXPORT_EXAMPLES, seed, 0)
     facts, path = read_config(source).get("facts", {}), Path(folder) / RESULT_NAME

@@ -100,7 +100,9 @@ def asked_of(path: Path) -> tuple[Task, list[Audit]]:
     if holds_arms(path):
         arms = ", ".join(str(path / "arms" / name) for name in manifest(path)["arms"])
         raise StorageError(f"{path} holds a comparison, with a program for each arm: take one of {arms}")
-    raise StorageError(f"{path} is no study folder, and no {TASK_NAME} says what its program is for")
+    raise StorageError(
+        f"{path} is no study folder, and no {TASK_NAME} says what its program is for: write its kind and settings there"
+    )
 
 
 def _task(file: Path) -> Task:
@@ -134,17 +136,20 @@ def program_of(path: Path, task: Task) -> Program:
         StorageError: there is none, or it cannot be read.
     """
     if not (_program_folder(path) / "config.json").exists():
-        raise StorageError(f"{path} holds no program: the study has not met a milestone (yet)")
+        raise StorageError(
+            f"{path} holds no program: the study has not met a milestone (yet); see sp-search status {path}"
+        )
     try:
         program = api.load(path)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise StorageError(f"the program of {path} cannot be read: {_short(error)}") from error
+        raise StorageError(f"the program of {path} cannot be read: {_short(error)}; restore it from a copy") from error
     built, shape = program.model.origin["shape"], task.shape()._asdict()
     if built != shape:
         differs = ", ".join(
             f"{name} {built.get(name)} instead of {shape[name]}" for name in shape if built.get(name) != shape[name]
         )
-        raise StudyError([f"{path}: its program was built for inputs of another shape than the task's ({differs})"])
+        built_for = f"its program was built for inputs of another shape than the task's ({differs})"
+        raise StudyError([f"{path}: {built_for}: name its own task"])
     return program
 
 

@@ -241,7 +241,9 @@ def _read(path: Path) -> Request:
         with path.open("rb") as file:
             return Request.model_validate_json(file.read(MOST_BYTES))
     except OSError as error:
-        raise StudyError([f"{path} is no request: {error}"]) from None
+        raise StudyError(
+            [f"{path} is no request: {error}; ask by sp-search stop, pause, add, extend or retry"]
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise StudyError([f"{path} is no request of this version: {dotted(first['loc'])}: {first['msg']}"]) from None
@@ -254,14 +256,18 @@ def _known_member(request: Request, search: Search) -> int:
     if member is None or member not in known:
         raise StudyError([f"--member {member}: there is no such member. {_listed(known)}"])
     if member in search.state.dropped:
-        raise StudyError([f"--member {member}: it is out of the search already ({search.state.dropped[member]})"])
+        raise StudyError(
+            [f"--member {member}: it is out of the search already ({search.state.dropped[member]}); see retry"]
+        )
     _refuse_ended(search)
     return member
 
 
 def _refuse_ended(search: Search) -> None:
     if search.state.finished is not None:
-        raise StudyError([f"the study has ended ({search.state.finished}): there is nothing to stop"])
+        raise StudyError(
+            [f"the study has ended ({search.state.finished}): there is nothing to stop; extend and retry go on"]
+        )
 
 
 def _retried(request: Request, search: Search) -> Retried:
@@ -283,7 +289,9 @@ def _added(request: Request, study: Study, search: Search) -> MemberAdded:
     grown = study_of(changed_content(study.resolved(), {"event": "member_added", "added": {"config": request.config}}))
     member = price_member(grown, len(grown.population.members) - 1, search.state.space)
     if not any(member.budgets):
-        raise StudyError([f"the member fits no level of the study's ladder, {search.state.space.caps}"])
+        raise StudyError(
+            [f"the member fits no level of the study's ladder, {search.state.space.caps}: make it cheaper"]
+        )
     event = MemberAdded(added=member, by=request.by)
     _refuse_unheard(search, event)
     return event

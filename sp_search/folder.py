@@ -43,7 +43,7 @@ def new_folder(name: str, output: str | Path | None) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=output is not None)
     except OSError as error:
-        raise StorageError(f"cannot make {folder}: {error}") from error
+        raise StorageError(f"cannot make {folder}: {error}. Choose another --output") from error
     return folder
 
 
@@ -77,7 +77,9 @@ def _valid(content: dict[str, Any], folder: Path) -> Study:
     try:
         return Study.model_validate(content)
     except ValidationError as error:
-        raise StorageError(f"the study of {folder} cannot be read by this version: {_problems(error)}") from error
+        raise StorageError(
+            f"the study of {folder} cannot be read by this version: {_problems(error)}; manifest.json says by which"
+        ) from error
 
 
 def _problems(error: ValidationError) -> str:
@@ -101,7 +103,9 @@ def recorded_arms(folder: Path) -> Arms:
     """Return the arms that a comparison was begun with."""
     asked = load_asked(folder / "study.yaml")
     if not isinstance(asked, Arms):
-        raise StorageError(f"{folder / 'study.yaml'} has no arms, and the manifest beside it names some")
+        raise StorageError(
+            f"{folder / 'study.yaml'} has no arms, and the manifest beside it names some: restore it from a copy"
+        )
     return asked
 
 

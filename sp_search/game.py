@@ -108,10 +108,12 @@ def score_game(folder: str | Path, answers: str | Path, key: str | Path | None =
     game = _read(path / GAME_NAME, "commitment", "programs")
     secret = _read(Path(key) if key is not None else path.with_name(f"{path.name}.key.json"), "salt", "planted")
     if _commitment(secret) != game["commitment"]:
-        raise StorageError(f"the key is not the one that {path / GAME_NAME} committed to")
+        raise StorageError(
+            f"the key is not the one that {path / GAME_NAME} committed to: give the one that `game new` wrote with it"
+        )
     changed = [name for name, digest in game["programs"].items() if _digest(path / name) != digest]
     if changed:
-        raise StorageError(f"changed since the game was made: {', '.join(changed)}")
+        raise StorageError(f"changed since the game was made: {', '.join(changed)}; restore them from a copy")
     said = _checked(_read(Path(answers)), list(game["programs"]))
     planted: dict[str, str | None] = secret["planted"]
     truth = [planted[name] is not None for name in said]
@@ -181,7 +183,7 @@ def _digest(folder: Path) -> str:
         try:
             digest.update((folder / name).read_bytes())
         except OSError as error:
-            raise StorageError(f"{folder / name} cannot be read: {error}") from error
+            raise StorageError(f"{folder / name} cannot be read: {error}; restore it from a copy") from error
     return digest.hexdigest()
 
 
@@ -193,7 +195,7 @@ def _read(path: Path, *keys: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StorageError(f"{path} cannot be read: {error}") from error
+        raise StorageError(f"{path} cannot be read: {error}; restore it from a copy") from error
     if not isinstance(content, dict) or not set(keys) <= set(content):
         raise StorageError(f"{path} should be a JSON object{' with ' * bool(keys)}{' and '.join(keys)}")
     return content

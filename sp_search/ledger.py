@@ -61,7 +61,9 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int, str]:
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
-        raise StorageError(f"{path} does not exist: {path.parent} is no study folder") from error
+        raise StorageError(
+            f"{path} does not exist: {path.parent} is no study folder; name one that run wrote"
+        ) from error
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error}. Mend the storage, then try again") from error
     entries, good, checksum = [], 0, ""
@@ -191,7 +193,7 @@ def _acquire(path: Path) -> TextIO:
     try:
         lock = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held as long as the ledger is open
     except OSError as error:
-        raise StorageError(f"cannot open {path}: {error}") from error
+        raise StorageError(f"cannot open {path}: {error}. Drive the study as its owner, or make room") from error
     try:
         _lock(lock)
     except OSError as error:

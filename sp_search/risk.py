@@ -77,7 +77,7 @@ def control(look: Look, *, epsilon: float, delta: float = 0.05, loss: Loss = "ga
     own = _only(look, replica)
     candidates = own.rule.candidates(own.right_RNB.shape[1])[::-1]
     if len(candidates) < 2:
-        raise ValueError(f"rule {own.rule.kind} has no threshold to choose")
+        raise ValueError(f"rule {own.rule.kind} has no threshold to choose: take a program that halts by a score")
     risks = [_risk(own, threshold, loss) for threshold in candidates]
     p_values, rejected = _learn_then_test(risks, own.n, epsilon, delta)
     chosen = candidates[max(rejected)] if rejected else None

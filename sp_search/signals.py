@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from sp_search.errors import Interrupted
 
@@ -28,6 +29,10 @@ _runs: list[Interrupted] = []
 """What the runs that we are in would raise, the outermost first: how a user goes on is for that one to say."""
 _heard: list[int] = []
 """The signal that ends the outermost run, once it came."""
+_bounds: list[threading.Thread] = []
+"""The threads that hear signals also while the main thread waits in somebody's call."""
+OWN_S = 0.3
+"""How long the main thread may take to end the process itself, at a second signal."""
 
 
 @contextmanager
@@ -60,13 +65,17 @@ def interruptible(folder: Path, command: str | None = None) -> Iterator[None]:
 
 def _hear(interrupted: Interrupted) -> None:
     """Say how to go on; a second time, end this process. Not by `print`, in the middle of which a signal may come."""
-    number, command = interrupted.signal_number, (_runs[0] if _runs else interrupted).command
+    command = (_runs[0] if _runs else interrupted).command
     if _heard:
-        cursor = "\x1b[?25h" if os.isatty(2) else ""  # the live line hides it
-        os.write(2, f"{cursor}\nended at once; to go on: {command}\n".encode())
-        os._exit(128 + number)
-    _heard.append(number)
+        _end_at_once(interrupted.signal_number, command)
+    _heard.append(interrupted.signal_number)
     os.write(2, f"\nstopping; to go on: {command} (a second signal ends this at once)\n".encode())
+
+
+def _end_at_once(number: int, command: str) -> NoReturn:
+    cursor = "\x1b[?25h" if os.isatty(2) else ""  # the live line hides it
+    os.write(2, f"{cursor}\nended at once; to go on: {command}\n".encode())
+    os._exit(128 + number)
 
 
 def _forget() -> None:
@@ -98,7 +107,8 @@ class Signals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received.append(number)
         _hear(Interrupted(self.folder, number))
-        signal.signal(number, signal.SIG_DFL)  # which also ends a main thread that waits in one of Ray's calls
+        if not _bounds:
+            signal.signal(number, signal.SIG_DFL)  # which also ends a main thread that waits in one of Ray's calls
 
     def __enter__(self) -> Signals:
         self.arm()
@@ -115,9 +125,9 @@ class Signals:
 
 @contextmanager
 def bounded(grace_s: float = GRACE_S) -> Iterator[None]:
-    """End this process `grace_s` after SIGTERM, should what runs inside not have let go of it by then.
+    """End this process `grace_s` after SIGTERM, should what runs inside not have let go by then; or at a second signal.
 
-    SIGINT is left alone: Ray's processes do not hear it, and in a notebook it means no end of the process.
+    One SIGINT is left alone: Ray's processes do not hear it, and in a notebook it means no end of the process.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -128,21 +138,38 @@ def bounded(grace_s: float = GRACE_S) -> Iterator[None]:
         told.fileno(), warn_on_full_buffer=False
     )  # told at once, whatever the main thread does
     watch = threading.Thread(target=_end_late, args=(heard, left, grace_s), name="bounded", daemon=True)
+    _bounds.append(watch)
     watch.start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(before)
         left.set()
+        _bounds.remove(watch)
         told.close()
         watch.join()
         heard.close()
 
 
 def _end_late(heard: socket.socket, left: threading.Event, grace_s: float) -> None:
-    while (told := heard.recv(1)) and told[0] != signal.SIGTERM:
-        pass
-    if told and not left.wait(grace_s):
+    came: list[int] = []
+    while True:
+        try:
+            told = heard.recv(1)
+        except TimeoutError:
+            _end_interrupted(left)
+            return
+        if not told:
+            return
+        came += [told[0]] if told[0] in WATCHED else []
+        if len(came) > 1 and not left.wait(OWN_S):
+            _end_at_once(came[-1], _runs[0].command if _runs else "the same command")
+        if came[-1:] == [signal.SIGTERM]:
+            heard.settimeout(grace_s)
+
+
+def _end_interrupted(left: threading.Event) -> None:
+    if not left.is_set():
         said = _runs[0] if _runs else f"interrupted by signal {signal.SIGTERM}"
         sys.stderr.write(f"{said}\n")
         sys.stderr.flush()

@@ -96,7 +96,7 @@ def write(texts: dict[str, str], folder: Path) -> None:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"cannot write below {folder}: {error}") from error
+        raise StorageError(f"cannot write below {folder}: {error}. Make room, or choose another --output") from error
 
 
 def class_name(kind: str) -> str:

@@ -166,7 +166,9 @@ def _sides(folder: Path, misbehaving: Path | None) -> Sides:
         steps, effort = float(hardest["steps"]), str(hardest["effort"])
         drawn = min(both, key=lambda pair: pair["honest"]["cost"], default=None)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise StorageError(f"{folder / TAX_NAME} cannot be read ({type(error).__name__}: {error})") from None
+        raise StorageError(
+            f"{folder / TAX_NAME} cannot be read ({type(error).__name__}: {error}): run sp-search tax on it again"
+        ) from None
     if drawn is None:
         raise StudyError([f"{folder}: no pair of effort {effort} found both programs: there is nothing to compare"])
     honest, deceiver = f"honest-x{steps:g}", f"deceiver-{effort}"
@@ -307,7 +309,7 @@ def _words(program: Program) -> str:
 def _cost(result: ResultFile, mean: bool) -> float:
     found = result.mean_flops_per_example if mean else result.max_available_flops
     if found is None:
-        raise StorageError(f"{result.name} met no milestone: there is no C* to draw")
+        raise StorageError(f"{result.name} met no milestone: there is no C* to draw; name a study that met one")
     return found.value
 
 

@@ -62,7 +62,10 @@ def tried_before(folders: Sequence[str], study: Study, space: ProposalSpace) -> 
         try:
             found += _of_folder(Path(folder), study, space)
         except StudyError as error:
-            problems += [f"search.warm_start.{index}: {folder} {problem}" for problem in error.problems]
+            problems += [
+                f"search.warm_start.{index}: {folder} {problem}; leave it out, or name another"
+                for problem in error.problems
+            ]
     if problems:
         raise StudyError(problems)
     return found

@@ -108,7 +108,7 @@ class _Reader:
     def _read(self) -> None:
         next(self._events)  # the stream's start
         if type(next(self._events)).__name__ == "StreamEndEvent":
-            raise YamlProblem(1, (), "the file is empty")
+            raise YamlProblem(1, (), "the file is empty: sp-search init study writes one")
         self.document.data = self._value(next(self._events), (), 1)
         next(self._events)  # the document's end
         following = next(self._events)

@@ -90,13 +90,14 @@ def submit(
 
 
 @app.command
-def fetch(source: str, folder: StudyFolder, /, *, address: str | None = None) -> Answer:
-    """Bring a study's folder here, without its checkpoints.
+def fetch(source: str, folder: StudyFolder, /, *, address: str | None = None, checkpoints: bool = False) -> Answer:
+    """Bring a study's folder here, of whatever size; it may be running.
 
     Args:
-        source: the study's folder on a cluster's head node, or s3://BUCKET/... as its end said.
+        source: the study's folder on a cluster's head node, or s3://BUCKET/.../study as its beginning and its end said.
         folder: a new folder here.
         address: of the cluster's dashboard, http://HEAD:8265.
+        checkpoints: bring these along too, to resume here; those of a study in a bucket stay there and are found.
     """
     from sp_search.bucket import Bucket, is_bucket
     from sp_search.submission import require_address
@@ -110,17 +111,17 @@ def fetch(source: str, folder: StudyFolder, /, *, address: str | None = None) ->
     else:
         from sp_search.tune.jobs import Jobs
 
-        count = _fetched(Jobs(require_address(address)), source, folder)
+        count = _fetched(Jobs(require_address(address)), source, folder, checkpoints=checkpoints)
     return Answer({"folder": str(folder), "files": count}, f"{count} files in {folder}")
 
 
 @app.command(show=False)
-def pack(folder: StudyFolder, /) -> Answer:
-    """Print a study's folder, without its checkpoints, as text: what `fetch` reads."""
-    from sp_search.submission import packed
+def pack(folder: StudyFolder, /, *, checkpoints: bool = False) -> Answer:
+    """Print a study's folder as text: what `fetch` reads."""
+    from sp_search import packing
 
-    lines = packed(folder)
-    return Answer({"lines": lines}, "\n".join(lines))
+    last = packing.pack(folder, print, checkpoints=checkpoints)
+    return Answer({"last": last}, last)
 
 
 def _downloaded(bucket: Bucket, folder: Path) -> int:
@@ -128,12 +129,11 @@ def _downloaded(bucket: Bucket, folder: Path) -> int:
     from sp_search.bucket import download
     from sp_search.segments import SEGMENTS, fetch_ledger
 
-    count = download(bucket, folder, leave_out=(SEGMENTS,))
-    if not count:
-        studies = [f"{bucket.address}/{name}/study" for name in bucket.folders("")]
-        near = f": one of {', '.join(studies[:10])}?" if studies else ""
-        raise StorageError(f"{bucket.address} holds no file{near}")
-    return count + bool(fetch_ledger(bucket, folder))
+    if "manifest.json" not in (names := bucket.names("")):
+        studies = [f"{bucket.address}/{name.rpartition('/')[0]}" for name in names if name.endswith("/manifest.json")]
+        near = f"; there are {', '.join(studies[:10])}" if studies else ""
+        raise StorageError(f"{bucket.address} holds no manifest.json, so it is no study's folder{near}")
+    return download(bucket, folder, leave_out=(SEGMENTS,)) + bool(fetch_ledger(bucket, folder))
 
 
 def _cluster(file: Path | None, nodes: int | None, storage: str | None) -> Cluster:
@@ -157,7 +157,9 @@ def _followed(jobs: Jobs, job: Job) -> int:
         ways = "; ".join(f"to {what}: {command}" for what, command in _ways(job, jobs.address)[1:])
         raise Interrupted(Path(job.folder), signal.SIGINT, f"the job goes on; {ways}") from None
     if ended.code is None:
-        raise StudyError([f"job {job.name} did not run: {ended.said}"])
+        raise StudyError(
+            [f"job {job.name} did not run: {ended.said}; see ray job logs {job.name} --address {jobs.address}"]
+        )
     return ended.code
 
 
@@ -173,11 +175,12 @@ def _ways(job: Job, address: str) -> list[tuple[str, str]]:
     ]
 
 
-def _fetched(jobs: Jobs, source: str, folder: Path) -> int:
+def _fetched(jobs: Jobs, source: str, folder: Path, *, checkpoints: bool = False) -> int:
     """Bring a folder of the head node here; return how many files."""
-    from sp_search.submission import fetch_job, unpack
+    from sp_search.packing import Unpacking
+    from sp_search.submission import fetch_job
 
-    job = fetch_job(source)
+    job, unpacking = fetch_job(source, checkpoints=checkpoints), Unpacking()
     jobs.start(job)
-    jobs.follow(job.name, lambda lines: None)
-    return unpack(jobs.log(job.name).splitlines(), folder)
+    jobs.follow(job.name, unpacking.hear)
+    return unpacking.write(folder)

@@ -180,7 +180,9 @@ def logs(
             sys.stdout.flush()
     errors = logbook.errors_of(Path(place), trial)
     if trial is not None and not lines and not errors:
-        raise StudyError([f"--trial {trial}: the study has had none of that name, as in member0 or member0-attempt1"])
+        raise StudyError(
+            [f"--trial {trial}: the study has had none of that name, as in member0 or member0-attempt1: leave it out"]
+        )
     said = [] if follow else [line.words for line in lines]
     said += [f"{name} left an error:\n{text}" for name, text in errors.items()]
     return Answer({"lines": [line._asdict() for line in lines], "errors": errors}, "\n".join(said))

@@ -80,7 +80,7 @@ def studies(name: str | None = None, /, *, output: Path | None = None) -> Answer
     except FileExistsError:
         raise StudyError([f"{output} is there already: choose another --output"]) from None
     except OSError as error:
-        raise StorageError(f"cannot write {output}: {error}") from error
+        raise StorageError(f"cannot write {output}: {error}. Choose another --output") from error
     return Answer({"name": name, "written": str(output)}, str(output))
 
 

@@ -232,12 +232,12 @@ def _whole(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
-        raise StorageError(f"cannot write {target}: {error}") from error
+        raise StorageError(f"cannot write {target}: {error}. Make room, or choose another --output") from error
     try:
         yield folder
         folder.chmod(0o755)  # a temporary folder is its owner's alone
         folder.rename(target)
     except OSError as error:
-        raise StorageError(f"cannot write {target}: {error}") from error
+        raise StorageError(f"cannot write {target}: {error}. Make room, or choose another --output") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

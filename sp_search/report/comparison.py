@@ -91,7 +91,7 @@ def read_comparison(folder: Path) -> ComparisonFile:
     try:
         return ComparisonFile.model_validate(read_json(path))
     except FileNotFoundError:
-        raise StorageError(f"{path} does not exist yet: no arm has ended") from None
+        raise StorageError(f"{path} does not exist yet: no arm has ended; sp-search resume {folder} goes on") from None
     except ValidationError as error:
         raise StorageError(f"{path} cannot be read: {error}: sp-search report {folder} writes it anew") from error
 

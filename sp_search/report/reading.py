@@ -178,7 +178,9 @@ def read_story(folder: Path) -> Story:
         for line, entry in enumerate(read_ledger(folder), start=1):
             lines += [line] * len(reader.read(entry).rows)
     except ValidationError as error:
-        raise StorageError(f"the ledger of {folder} cannot be read by this version: {_problems(error)}") from error
+        raise StorageError(
+            f"the ledger of {folder} cannot be read by this version: {_problems(error)}; manifest.json says by which"
+        ) from error
     if not reader.header:
         raise StorageError(f"the ledger of {folder} was never begun: delete the folder and run the study again")
     study = folder / "study.yaml"

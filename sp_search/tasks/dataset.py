@@ -132,7 +132,7 @@ class Dataset(Task):
         files = [Path(name) for name in (self.path, self.labels_path) if name is not None]
         for file in files:
             if not file.is_file():
-                raise ValueError(f"path: there is no file {file}")
+                raise ValueError(f"path: there is no file {file}: name one from the root, or from where you are")
         stamps = tuple(file.stat().st_mtime_ns for file in files)
         table = _read(self.model_dump_json(exclude={"digest", "sizes", "rows"}), stamps)
         if self.digest not in (None, table.digest):

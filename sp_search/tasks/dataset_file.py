@@ -53,7 +53,7 @@ def _loaded(path: str, kind: str) -> Any:
             with held:
                 held = {name: held[name] for name in held.files}
     except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise ValueError(f"path: {path} cannot be read: {error}") from error
+        raise ValueError(f"path: {path} cannot be read: {error}; save it anew") from error
     if isinstance(held, dict) != (kind == ".npz"):
         raise ValueError(f"path: {path} is no {kind} inside: rename it, or save it as one")
     return held
@@ -78,7 +78,7 @@ def _columns(path: str, field: str, names: list[str]) -> Any:
         _refuse_missing(field, names, schema.names)
         table = parquet.read_table(path, columns=names)
     except (OSError, pyarrow.ArrowInvalid) as error:
-        raise ValueError(f"path: {path} cannot be read: {error}") from error
+        raise ValueError(f"path: {path} cannot be read: {error}; save it anew") from error
     values = []
     for name in names:
         if table[name].null_count:
@@ -87,7 +87,7 @@ def _columns(path: str, field: str, names: list[str]) -> Any:
         try:
             values.append(np.asarray(column))
         except ValueError:
-            raise ValueError(f"{field}: column '{name}' holds lists of different lengths") from None
+            raise ValueError(f"{field}: column '{name}' holds lists of different lengths: make them alike") from None
     if any(value.ndim > 1 for value in values) and len(values) > 1:
         raise ValueError(f"{field}: of several columns each should hold numbers, got a column of lists")
     return values[0] if values[0].ndim > 1 else np.stack(values, axis=1)

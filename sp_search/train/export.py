@@ -80,9 +80,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StorageError(f"{path} cannot be read: {error}") from error
+        raise StorageError(f"{path} cannot be read: {error}; restore the program from a copy") from error
     if not isinstance(config, dict):
-        raise StorageError(f"{path} cannot be read: it is a {type(config).__name__}, and should be an object")
+        raise StorageError(
+            f"{path} holds a {type(config).__name__}, and should hold an object: restore the program from a copy"
+        )
     return config
 
 

@@ -41,6 +41,22 @@ def test_a_process_that_is_stuck_at_sigterm_says_how_to_go_on_and_ends(command, 
     assert (process.returncode, said.splitlines()[-1]) == (143, line)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_ends_a_process_that_is_stuck_at_once(number, code):
+    stuck = STUCK.format(command=None).replace("bounded(0.1)", "bounded(1000.0)")
+    with subprocess.Popen([sys.executable, "-c", stuck], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"here\n"
+        process.send_signal(number)
+        assert process.stderr.readline() + process.stderr.readline() == (
+            b"\nstopping; to go on: sp-search resume 'runs/all of them' (a second signal ends this at once)\n"
+        )
+        process.send_signal(number)
+        said = process.communicate(timeout=50)[1]
+    assert (process.returncode, said.splitlines()[-1]) == (
+        code, b"ended at once; to go on: sp-search resume 'runs/all of them'"
+    )  # fmt: skip
+
+
 def test_a_process_that_lets_go_in_time_lives_on(tmp_path):
     with Signals(tmp_path) as signals, bounded(50.0):
         signal.raise_signal(signal.SIGTERM)
