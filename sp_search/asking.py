@@ -140,6 +140,15 @@ def inbox_of(place: str | Path) -> Inbox:
     return BucketInbox(copy_at(str(place))) if is_bucket(str(place)) else FolderInbox(Path(place))
 
 
+def _arm(folder: Path, request: Request) -> Path:
+    """Return the arm of a comparison that a request is for: a pause is for the one that runs."""
+    arms = [folder / "arms" / name for name in manifest(folder)["arms"]]
+    running = [arm for arm in arms if driver_of(arm) is not None]
+    if request.ask == "pause" and running:
+        return running[0]
+    raise StudyError([f"{folder} holds a comparison: ask one of its arms, {', '.join(map(str, arms))}"])
+
+
 def ask(place: str | Path, request: Request, *, wait_s: float = WAIT_S) -> Heard:
     """Put a request to a study, and wait a moment for its driver to take it in.
 
@@ -155,8 +164,7 @@ def ask(place: str | Path, request: Request, *, wait_s: float = WAIT_S) -> Heard
     inbox = inbox_of(place)
     with inbox.folder() as folder:
         if holds_arms(folder):
-            arms = ", ".join(str(folder / "arms" / name) for name in manifest(folder)["arms"])
-            raise StudyError([f"{folder} holds a comparison: ask one of its arms, {arms}"])
+            return ask(_arm(folder, request), request, wait_s=wait_s)
         study, _, search = replayed(read_ledger(folder), folder)
         changed_study(study, event_of(request, study, search))
     driver = inbox.driver()

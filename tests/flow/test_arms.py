@@ -11,9 +11,10 @@ import pytest
 
 import sp_search
 from sp_search import api
-from sp_search.control import Request, send
+from sp_search.asking import ask
+from sp_search.control import Request, pending, send
 from sp_search.errors import Interrupted, StorageError, StudyError
-from sp_search.ledger import read_ledger
+from sp_search.ledger import Ledger, read_ledger
 
 DUEL: dict[str, Any] = {
     "name": "duel",
@@ -97,6 +98,19 @@ def test_a_comparison_is_written_anew_when_an_arm_was_extended(compared: api.Com
     assert told in after["warnings"]
     assert told not in before["warnings"]
     assert told in (folder / "report.html").read_text()
+
+
+def test_a_pause_of_a_comparison_is_for_the_arm_that_runs(compared: api.Comparison, tmp_path: Path) -> None:
+    folder = shutil.copytree(compared.folder, tmp_path / "duel")
+    with pytest.raises(StudyError, match="ask one of its arms"):
+        ask(folder, Request(ask="pause"))
+    with Ledger(folder / "arms" / "ponder"):
+        heard = ask(folder, Request(ask="pause"), wait_s=0.0)
+        assert not heard.taken
+        assert heard.text.startswith("not heard yet by pid ")
+        with pytest.raises(StudyError, match="ask one of its arms"):
+            ask(folder, Request(ask="stop"))
+    assert len(pending(folder / "arms" / "ponder")) == 1
 
 
 def test_a_signal_between_two_arms_names_the_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
