@@ -1,28 +1,31 @@
 """What the driver does for each report, and holds for each trial: scheduler, ledger and shipper, alone and in Tune.
 
-`reports`: 10,000 trials of 100 members, two lineages each, as large in the ledger as the quickstart's, through Tune's
-scheduler and the ledger on this disk, with nobody else in the loop: CPU time of the driver's thread, elapsed time with
-every sync, and how the process grows. Everybody passes, so that every lineage is a verified program.
+`reports`: 10,000 trials of 100 members, two lineages each (or five), as large in the ledger as the quickstart's,
+through Tune's scheduler and the ledger on this disk, with nobody else in the loop: CPU time of the driver's thread,
+elapsed time with every sync, and how the process grows. Everybody passes, so every lineage is a verified program.
 `shipping`: the same ledger into a fresh SQLite store, by detail. `over_tune`: the same sleeping trials under Tune alone
-(its FIFO scheduler, the actors reused, no checkpoints) and under a search with a ledger, in turn on one Ray; from the
-first report to the last, CPU time of the driver's process and elapsed time.
+(its FIFO scheduler, the actors reused, no checkpoints, a trial made when a slot is free for it) and under a search with
+a ledger and checkpoints, in pairs on one Ray whose order changes; CPU time of the driver's process and elapsed time,
+without the first quarter of the reports, in which workers start. `ten_thousand`: trials of a second on sleeping actors.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
 
 from benchmarks.seeds import RESULTS, keep
-from benchmarks.tune_scale import HEARD, Controller
+from benchmarks.tune_scale import HEARD, Controller, falling, on_ray
 from sp_search.ledger import Ledger
 from sp_search.records import Assignment, Measured, Sample, Usage
 from sp_search.search import Search
@@ -30,6 +33,7 @@ from sp_search.store import MemoryStore
 from tests.flow.table_runner import Falling, TableRunner, new_search, recipe
 
 MEMBERS, LEVELS, SHIPPED_LEVELS, RUNS = 100, 101, 11, 2
+PAIRS, STARTING, SLOTS = 4, 0.25, 20
 DIAGNOSTICS = {
     "corr_need": None, "dead_halting": False, "exit_std": 0.0, "mean_exit": 1.0, "mean_need": 5.0, "over_spend": 0.2,
     "threshold": None, "validation_accuracy": 0.002,
@@ -62,13 +66,13 @@ CONTROLLER = Idle()
 class Driven:
     """A search in Tune's scheduler without Tune: every trial answers at once."""
 
-    def __init__(self, folder: Path, levels: int, detail: str) -> None:
+    def __init__(self, folder: Path, levels: int, detail: str, lineages: int = 2) -> None:
         """Begin a ledger in `folder`."""
         from sp_search.tune.scheduler import TuneBudgetScheduler
         from sp_search.tune.slots import Slots
 
         self.ledger = Ledger(folder, create=True)
-        self.search = searched(self.ledger, MEMBERS, 2, levels, detail)
+        self.search = searched(self.ledger, MEMBERS, lineages, levels, detail)
         self.scheduler = TuneBudgetScheduler(
             self.search,
             Slots(MEMBERS),
@@ -95,9 +99,11 @@ class Driven:
         """Return the trials that have an assignment now: new ones, and those that go on."""
         from ray.tune.experiment import Trial
 
+        from sp_search.tune.actor import configuration
+
         began, trials = time.thread_time(), []
         while (assignment := self.scheduler.next_start()) is not None:
-            trials.append(Trial("table", stub=True, config={"assignment": assignment.model_dump(mode="json")}))
+            trials.append(Trial("table", stub=True, config=configuration(assignment)))
             self.scheduler.on_trial_add(CONTROLLER, trials[-1])
         while (chosen := self.scheduler.choose_trial_to_run(CONTROLLER)) is not None:
             trials.append(chosen)
@@ -105,7 +111,7 @@ class Driven:
         return trials
 
     def _answer(self, trial: Any) -> None:
-        assignment = Assignment.model_validate(trial.config["assignment"])
+        assignment = Assignment.model_validate_json(trial.config["assignment"])
         result: dict[str, Any] = {"attempt": assignment.attempt, "time_this_iter_s": 1.0, "training_flops": 1.0}
         said = result | {"measured": measured(assignment).model_dump_json()}
         began = time.thread_time()
@@ -127,10 +133,10 @@ def searched(ledger: Ledger, members: int, replicas: int, levels: int, detail: s
     return search
 
 
-def reports() -> dict[str, Any]:
+def reports(lineages: int) -> dict[str, Any]:
     """Return what 10,000 reports take, and what the process holds more for each of them."""
     with tempfile.TemporaryDirectory() as folder:
-        driven = Driven(Path(folder), LEVELS, "study")
+        driven = Driven(Path(folder), LEVELS, "study", lineages)
         began = time.perf_counter()
         driven.run()
         seconds = time.perf_counter() - began
@@ -139,10 +145,10 @@ def reports() -> dict[str, Any]:
     tenth = len(driven.bytes) // 10
     grown = (driven.bytes[-1] - driven.bytes[tenth]) / (len(driven.bytes) - 1 - tenth) / MEMBERS
     return {
-        "reports": driven.reports, "slice_cpu_ms": 1e3 * driven.slice_cpu_s / driven.reports,
+        "lineages": lineages, "reports": driven.reports, "slice_cpu_ms": 1e3 * driven.slice_cpu_s / driven.reports,
         "cpu_ms": 1e3 * driven.cpu_s / driven.reports, "seconds": seconds,
         "reports_per_s": driven.reports / seconds, "reports_per_cpu_s": driven.reports / driven.cpu_s,
-        "ledger_megabytes": megabytes, "bytes_per_trial": grown,
+        "ledger_megabytes": megabytes, "bytes_per_trial": grown, "load": os.getloadavg(),
     }  # fmt: skip
 
 
@@ -171,7 +177,7 @@ def shipped(uri: str, folder: Path, levels: int, detail: str) -> dict[str, Any]:
 
 
 class Window:
-    """When reports came, by the clock and by the driver's CPU time, from the first to the last."""
+    """When reports came, by the clock and by the driver's CPU time, from the first quarter's last to the last."""
 
     def __init__(self) -> None:
         self.marks: list[tuple[float, float]] = []
@@ -181,11 +187,12 @@ class Window:
         self.marks.append((time.perf_counter(), time.process_time()))
 
     def row(self, name: str) -> dict[str, Any]:
-        """Return milliseconds for each report after the first."""
-        (first, worked), (last, done), count = self.marks[0], self.marks[-1], len(self.marks) - 1
+        """Return milliseconds for each report of the window."""
+        marks = self.marks[int(STARTING * len(self.marks)) :]
+        (first, worked), (last, done), count = marks[0], marks[-1], len(marks) - 1
         return {
             "name": name,
-            "reports": count + 1,
+            "reports": count,
             "cpu_ms": 1e3 * (done - worked) / count,
             "ms": 1e3 * (last - first) / count,
         }
@@ -234,7 +241,8 @@ def tune_alone(trials: int, slices: int, seconds: float) -> dict[str, Any]:
 
     from sp_search.tune.launch import TUNE_SETTINGS, _environment, _Silent
 
-    with tempfile.TemporaryDirectory() as folder, _environment(TUNE_SETTINGS):
+    settings = {**TUNE_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": "2"}  # else all are made before the first report
+    with tempfile.TemporaryDirectory() as folder, _environment(settings):
         Tuner(
             Sleeping,
             tune_config=TuneConfig(scheduler=Noting(), num_samples=trials, reuse_actors=True),
@@ -249,26 +257,40 @@ def tune_alone(trials: int, slices: int, seconds: float) -> dict[str, Any]:
 
 
 def over_tune(trials: int, slices: int, seconds: float) -> dict[str, Any]:
-    """Return a pair, on one Ray of two cores."""
+    """Return pairs on one Ray of two cores, each in the other order than the one before."""
     from sp_search.study import Cluster
     from sp_search.tune.launch import connected
 
+    pairs: list[dict[str, dict[str, Any]]] = []
     with connected(Cluster(cpus=2)):
-        alone, search = tune_alone(trials, slices, seconds), searching(trials, slices, seconds)
-    ratios = {name: search[name] / alone[name] for name in ("cpu_ms", "ms")}
-    ideal = 1e3 * seconds / 2
+        for number in range(PAIRS):
+            both = [tune_alone, searching][:: -1 if number % 2 else 1]
+            pairs.append({row["name"]: row for row in (one(trials, slices, seconds) for one in both)})
+    measures = ("cpu_ms", "ms")
+    ratios = {name: sorted(pair["search"][name] / pair["tune"][name] for pair in pairs) for name in measures}
+    each = {one: {name: median(pair[one][name] for pair in pairs) for name in measures} for one in pairs[0]}
     return {
-        "trials": trials, "slices": slices, "seconds": seconds, "tune": alone, "search": search, "ratios": ratios,
-        "over_ideal": {row["name"]: row["ms"] / ideal - 1 for row in (alone, search)},
+        "trials": trials, "slices": slices, "seconds": seconds, "pairs": pairs, "median": each,
+        "ratios": {name: {"median": median(those), "worst": those[-1]} for name, those in ratios.items()},
+        "over_ideal": {one: row["ms"] / (1e3 * seconds / 2) - 1 for one, row in each.items()},
+        "load": os.getloadavg(),
     }  # fmt: skip
 
 
+def sleeping(members: int, levels: int) -> dict[str, Any]:
+    """Return what trials of a second take on many slots: of every member at every level, but of one not at the top."""
+    return on_ray(lambda append: falling(members, levels, append), 1.0, 1, SLOTS, least=1.0, rate=1.0)
+
+
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
-    "reports": reports,
+    "reports": lambda: reports(2),
+    "reports_five_lineages": lambda: reports(5),
     "shipping_study": lambda: shipping("study"),
     "shipping_member": lambda: shipping("member"),
-    "over_tune_slices": lambda: over_tune(12, 10, 0.1),
-    "over_tune_one_second": lambda: over_tune(16, 1, 1.0),
+    "over_tune_slices": lambda: over_tune(16, 10, 0.1),
+    "over_tune_one_second": lambda: over_tune(32, 1, 1.0),
+    "one_thousand": lambda: sleeping(200, 5),
+    "ten_thousand": lambda: sleeping(1000, 10),
 }
 
 

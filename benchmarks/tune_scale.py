@@ -8,6 +8,7 @@ start of Ray and of its workers apart: the window runs from the first slice's be
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -82,6 +83,7 @@ def rebudget(count: int) -> dict[str, Any]:
     from ray.tune.experiment import Trial
     from ray.tune.schedulers import TrialScheduler
 
+    from sp_search.tune.actor import configuration
     from sp_search.tune.scheduler import TuneBudgetScheduler
     from sp_search.tune.slots import Slots
 
@@ -92,16 +94,17 @@ def rebudget(count: int) -> dict[str, Any]:
         MemoryStore(),
         limit=lambda search: None,
         progress=lambda search: None,
+        asked=lambda search: [],
         interrupted=lambda: None,
         deadline_s=60.0,
     )
     scheduler.begin()
     trials = []
     while (assignment := scheduler.next_start()) is not None:
-        trials.append(Trial("table", stub=True, config={"assignment": assignment.model_dump(mode="json")}))
+        trials.append(Trial("table", stub=True, config=configuration(assignment)))
         scheduler.on_trial_add(controller, trials[-1])
     for trial in trials:
-        assignment = Assignment.model_validate(trial.config["assignment"])
+        assignment = Assignment.model_validate_json(trial.config["assignment"])
         _, measured = runner.step(assignment, runner.begin(assignment, None))
         assert measured is not None
         result = {"attempt": assignment.attempt, "time_this_iter_s": 1.0, "training_flops": 1.0}
@@ -111,7 +114,7 @@ def rebudget(count: int) -> dict[str, Any]:
     decided = time.perf_counter()
     changed = [trial.trial_id for _ in trials if (trial := scheduler.choose_trial_to_run(controller)) is not None]
     seconds = time.perf_counter() - started
-    caps = {trial.config["assignment"]["budget"]["cap"] for trial in trials}
+    caps = {Assignment.model_validate_json(trial.config["assignment"]).budget.cap for trial in trials}
     assert len(set(changed)) == len(trials)
     assert caps == {1.0}
     return {"trials": len(trials), "decision_s": decided - started, "seconds": seconds}
@@ -135,28 +138,38 @@ def replayed(members: int, levels: int) -> dict[str, Any]:
     return row | {"read_s": read, "seconds": seconds, "cpu_s": cpu}
 
 
-def on_ray(search: Callable[[Append], Search], seconds: float, slices: int, **table: float) -> dict[str, Any]:
-    """Run a search whose trials sleep, on two slots of a Ray of our own; return its window over the ideal."""
+def on_ray(
+    search: Callable[[Append], Search], seconds: float, slices: int, slots: int = SLOTS, **table: float
+) -> dict[str, Any]:
+    """Run a search whose trials sleep, on the slots of a Ray of our own; return its window over the ideal.
+
+    `up_s` is the part of the window until every slot's process had begun, `settled` the overhead of the rest of it.
+    """
     from sp_search.study import Cluster
     from sp_search.tune.launch import run_tune
 
     reports = []
 
     def note(entry: dict[str, Any]) -> None:
+        ledger.append(entry)
         if entry["event"]["event"] == "measured":
             reports.append(time.time())
 
-    with tempfile.TemporaryDirectory() as folder:
-        log, began = Path(folder) / "slices.jsonl", time.time()
+    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder), create=True) as ledger:
+        log, began, worked = Path(folder) / "slices.jsonl", time.time(), time.process_time()
         runner = recipe(log=str(log), seconds=seconds / slices, slices=slices, **table)
-        run_tune(search(note), runner, Path(folder), cluster=Cluster(cpus=SLOTS))
+        run_tune(search(note), runner, Path(folder), cluster=Cluster(cpus=slots))
+        cpu = time.process_time() - worked
         rows = [json.loads(line) for line in log.read_text().splitlines()]
-    ideal = ceil(len(reports) / SLOTS) * seconds
-    first, window = min(row["time"] for row in rows), reports[-1] - min(row["time"] for row in rows)
+    ideal, window = ceil(len(reports) / slots) * seconds, reports[-1] - rows[0]["time"]
+    begun = {row["pid"]: row["time"] for row in reversed(rows)}
+    up = sorted(begun.values())[:slots][-1]
+    rest = sum(row["time"] > up for row in rows) * seconds / slices / slots
     return {
-        "trials": len(reports), "seconds_each": seconds, "slices_each": slices, "start_s": first - began,
-        "window_s": window, "ideal_s": ideal, "overhead": window / ideal - 1,
-        "trials_per_s": len(reports) / window, "processes": len({row["pid"] for row in rows}),
+        "trials": len(reports), "seconds_each": seconds, "slices_each": slices, "slots": slots,
+        "start_s": rows[0]["time"] - began, "window_s": window, "ideal_s": ideal, "overhead": window / ideal - 1,
+        "up_s": up - rows[0]["time"], "settled": (reports[-1] - up) / rest - 1, "trials_per_s": len(reports) / window,
+        "processes": len(begun), "driver_cpu_ms": 1e3 * cpu / len(reports), "load": os.getloadavg(),
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""One Tune trial: one member with its lineages, a slice at a time, each slice stored before it is reported.
+"""One Tune trial: one member with its lineages, a slice at a time, the first and the last stored before they are told.
 
 The trial carries nothing of its own. Its assignment comes with the configuration, its state from the study's hashed
 checkpoints, so a reused actor, a new one on another node and a restarted study all take up the same slice. Tune
@@ -22,6 +22,10 @@ from sp_search.plan import build_runner
 from sp_search.records import Assignment, LevelRunner, Measured, Record, RunnerState, Usage
 from sp_search.store import CheckpointStore, Claim, Stored, begin_state, spent_flops, store_at
 from sp_search.study import Study
+
+STORE_S = 1.0
+"""A slice that ends sooner after one that was stored is not, unless it ends its level: a save waits for the disk.
+A trial that dies runs what is missing again, bit for bit."""
 
 
 class RunnerRecipe(Record):
@@ -105,10 +109,19 @@ class Clocks(NamedTuple):
         )
 
 
+def configuration(assignment: Assignment) -> dict[str, Any]:
+    """Return the part of a trial's configuration that its assignment makes: text, as Tune copies it value by value."""
+    return {
+        "member": assignment.member,
+        "attempt": assignment.attempt,
+        "assignment": assignment.model_dump_json(),
+    }
+
+
 class LevelTrainable(Trainable):
     """Runs assignments. What the member's own code raises is reported as its failure; a full disk stops the driver."""
 
-    _recipe: RunnerRecipe | None = None
+    _recipe: str | None = None
     _runner: LevelRunner | None = None
 
     @classmethod
@@ -119,15 +132,15 @@ class LevelTrainable(Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take up an assignment. A runner carries no state between assignments, so a reused actor keeps it."""
-        recipe = RunnerRecipe.model_validate(config["recipe"])
-        if recipe != self._recipe:
-            self._recipe, self._runner = recipe, None
-        self._assignment = Assignment.model_validate(config["assignment"])
+        if config["recipe"] != self._recipe:
+            self._recipe, self._runner = config["recipe"], None
+        self._assignment = Assignment.model_validate_json(config["assignment"])
         self._store = store_at(config["checkpoints"])
         self._fence = Fence(self._store, self._assignment, config["driver"])
         self._threads = max(1, int(config["cpu"]))
         self._state: RunnerState | None = None
         self._began = Clocks.now()
+        self._store_s, self._stored = config["store_s"], float("-inf")
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another assignment in the same process."""
@@ -135,7 +148,7 @@ class LevelTrainable(Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run one slice, store it, and say what came of it."""
+        """Run one slice, store it if it is time, and say what came of it."""
         assignment = self._assignment
         report: dict[str, Any] = {"member": assignment.member, "attempt": assignment.attempt}
         try:
@@ -154,15 +167,17 @@ class LevelTrainable(Trainable):
     def _slice(self) -> Measured | None:
         assert self._recipe is not None
         if self._runner is None:
-            self._runner = self._recipe.build(_device())
+            self._runner = RunnerRecipe.model_validate_json(self._recipe).build(_device())
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(self._threads)
         if self._state is None:
             self._fence.claim()
             self._state = begin_state(self._runner, self._store, self._assignment)
         self._state, measured = self._runner.step(self._assignment, self._state)
-        self._fence.check()
-        self._store.save(Stored(self._assignment, self._state, finished=measured is not None))
+        if measured is not None or time.monotonic() - self._stored >= self._store_s:
+            self._fence.check()
+            self._store.save(Stored(self._assignment, self._state, finished=measured is not None))
+            self._stored = time.monotonic()
         return measured
 
 

@@ -26,7 +26,7 @@ from sp_search.search import Search
 from sp_search.signals import Signals, bounded
 from sp_search.store import FolderStore, store_at
 from sp_search.study import Cluster
-from sp_search.tune.actor import LevelTrainable, RunnerRecipe
+from sp_search.tune.actor import STORE_S, LevelTrainable, RunnerRecipe
 from sp_search.tune.head import patience_s, watched
 from sp_search.tune.lost_actors import survived
 from sp_search.tune.nodes import require_alike, wait_for
@@ -64,6 +64,7 @@ def run_tune(
     deadline_s: float = DEADLINE_S,
     checkpoints: str | None = None,
     driver: int = 0,
+    store_s: float = STORE_S,
 ) -> None:
     """Run `search` to its end on Ray, or until `limit` names a limit; a replayed search takes up where it was.
 
@@ -82,6 +83,7 @@ def run_tune(
         deadline_s: a trial without a slice for this long, and for ten typical slices, is killed and counts as lost.
         checkpoints: an object store's address, or a folder that all machines see; None for the study's.
         driver: the number of this driver among those that took the study up, where one is counted.
+        store_s: least seconds between two stored slices of a level, whose last always is; 0 stores every one.
 
     Raises:
         StudyError: no cluster answers at the address, its machines are not alike, or none has what a trial asks for.
@@ -111,8 +113,9 @@ def run_tune(
             tuner = Tuner(
                 LevelTrainable,
                 param_space={
-                    "recipe": recipe.model_dump(mode="json"),
+                    "recipe": recipe.model_dump_json(),
                     "checkpoints": store.location,
+                    "store_s": store_s,
                     "driver": driver,
                     "cpu": cpu,
                     "gpu": gpu,
@@ -153,8 +156,7 @@ class _Silent(TrialProgressCallback):
 
 
 def _trial_name(trial: Trial) -> str:
-    assignment = trial.config["assignment"]
-    return f"member{assignment['member']}-attempt{assignment['attempt']}"
+    return f"member{trial.config['member']}-attempt{trial.config['attempt']}"
 
 
 def _fitting(cpu: float, gpu: float, concurrent: int | None) -> int:

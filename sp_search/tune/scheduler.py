@@ -37,7 +37,7 @@ from sp_search.events import (
 from sp_search.records import Assignment
 from sp_search.search import Search
 from sp_search.store import Store, parked
-from sp_search.tune.actor import event_of
+from sp_search.tune.actor import configuration, event_of
 from sp_search.tune.lost_actors import REASON
 from sp_search.tune.slots import Pace, Slots, Work
 
@@ -178,7 +178,7 @@ class TuneBudgetScheduler(TrialScheduler):
         if assignment is None:
             return None
         trial = self._trials[assignment.member]
-        trial.set_config({**trial.config, "assignment": assignment.model_dump(mode="json")})  # type: ignore[no-untyped-call]
+        trial.set_config({**trial.config, **configuration(assignment)})  # type: ignore[no-untyped-call]
         return trial
 
     def __getstate__(self) -> dict[str, Any]:
@@ -305,7 +305,7 @@ class TuneBudgetScheduler(TrialScheduler):
 
 
 def _member(trial: Trial) -> int:
-    return int(trial.config["assignment"]["member"])
+    return int(trial.config["member"])
 
 
 def _kill(trial: Trial) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from sp_search.records import Assignment
+from sp_search.tune.actor import configuration
 
 
 class AssignmentSearcher(Searcher):
@@ -32,7 +33,7 @@ class AssignmentSearcher(Searcher):
         if self._finished():
             return Searcher.FINISHED
         assignment = self._next_start()
-        return None if assignment is None else {"assignment": assignment.model_dump(mode="json")}
+        return None if assignment is None else configuration(assignment)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Take no notice: the scheduler hears of it."""

@@ -36,7 +36,8 @@ def main(folder: Path, study: str, address: str | None = None, seconds: float = 
         try:
             cluster = Cluster(address=address or "local")
             runner = recipe(log=str(folder / "slices.jsonl"), seconds=float(seconds), **RUNNER)
-            run_tune(search, runner, folder, cluster=cluster)
+            # Every slice is stored, so that what a kill repeats can be counted.
+            run_tune(search, runner, folder, cluster=cluster, store_s=0.0)
         except Interrupted as interrupted:
             return 128 + interrupted.signal_number
         (folder / "answer.json").write_text(json.dumps(answer(search) | {"spent": search.spent["training"]}))

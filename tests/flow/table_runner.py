@@ -32,9 +32,9 @@ from sp_search.tune.actor import RunnerRecipe
 
 
 class TableRunner:
-    def __init__(self, least=5.0, rate=0.7, slices=3, seconds=0.0, slow=None, log=None, faults=None):
+    def __init__(self, least=5.0, rate=0.7, slices=3, seconds=0.0, slow=None, log=None, faults=None, fault_at=1):
         self.least, self.rate, self.slices, self.seconds, self.slow = least, rate, slices, seconds, slow or {}
-        self.log, self.faults = log and Path(log), faults or {}
+        self.log, self.faults, self.fault_at = log and Path(log), faults or {}, fault_at
 
     def begin(self, assignment: Assignment, inherited: RunnerState | None) -> RunnerState:
         chain = inherited.meta["chain"] if inherited else "fresh"
@@ -83,6 +83,7 @@ class TableRunner:
         if self.log is not None:
             row = {
                 "pid": os.getpid(),
+                "place": os.environ.get("PLACE"),
                 "time": time.time(),
                 "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
                 "slice": done,
@@ -92,8 +93,8 @@ class TableRunner:
                 file.write(json.dumps({**row, "cap": assignment.budget.cap, "lineages": assignment.lineages}) + "\n")
 
     def _fault(self, assignment: Assignment, done: int) -> None:
-        """Do what `faults` says of an attempt, in its second slice: a signal's name, or raise."""
-        fault = self.faults.get(str(assignment.attempt)) if done == 1 else None
+        """Do what `faults` says of an attempt, after `fault_at` of its slices: a signal's name, or raise."""
+        fault = self.faults.get(str(assignment.attempt)) if done == self.fault_at else None
         if fault == "raise":
             raise ZeroDivisionError("in the member's own code")
         if fault is not None:

@@ -144,6 +144,23 @@ def test_a_lost_worker_is_no_evidence_and_its_member_goes_on_from_the_slice_befo
     assert len(work) - len(set(work)) == 1, "only the slice that was lost ran again"
 
 
+@pytest.mark.parametrize(("store_s", "saves"), [(60.0, 2), (0.0, 4)])
+def test_of_short_slices_the_first_and_the_last_are_stored_and_those_between_once_in_a_while(store_s, saves, tmp_path):
+    drive(tmp_path, new_search(Falling(), members=1, levels=1), {"slices": 4, "least": 99.0}, store_s=store_s)
+    marks = (tmp_path / "checkpoints").rglob("state-*.json")
+    assert max(int(path.stem.removeprefix("state-")) for path in marks) == saves - 1, "numbers never repeat"
+
+
+def test_a_lost_worker_runs_again_what_it_had_not_stored_and_decides_alike(tmp_path):
+    arguments = {"slices": 4, "faults": {"3": "SIGKILL"}, "fault_at": 2}
+    search, rows = on_ray(tmp_path, arguments=arguments, store_s=60.0)
+    assert decisions(search) == decisions(inprocess(arguments={"slices": 4}))
+    work = [(row["member"], row["visit"], tuple(row["lineages"]), row["slice"]) for row in rows]
+    again = {one for one in work if work.count(one) == 2}
+    assert {one[-1] for one in again} == {1, 2}
+    assert len(work) - len(set(work)) == 2, "its first slice and its last levels were stored"
+
+
 def test_an_exception_of_the_members_own_code_is_its_failure_and_no_retry(tmp_path):
     search, _ = on_ray(tmp_path, arguments={"faults": {"3": "raise"}})
     assert search.state.dropped[0].startswith("ZeroDivisionError: in the member's own code (table_runner.py:")
