@@ -31,12 +31,12 @@ class Tally:
         self.best = row if self.best is None else min(self.best, row, key=_merit)
 
     def metrics(self) -> dict[str, float]:
-        """Return the metrics of the best program and of the lineages."""
+        """Return the metrics of the best program, its cost first: MLflow begins charts with it."""
         if self.best is None:
             return {"search/training_flops": self.training_flops}
         counted = {"level/lineages": self.lineages, "level/passed": self.passed}
         rate = {"level/pass_rate": self.passed / self.lineages, "search/training_flops": self.training_flops}
-        return counted | rate | program_metrics(self.best)
+        return program_metrics(self.best) | counted | rate
 
 
 def _merit(row: LineageRow) -> tuple[float, ...]:
@@ -50,8 +50,8 @@ def program_metrics(row: LineageRow) -> dict[str, float]:
     """Return what one program costs and how good it is. FLOPs are per example."""
     found = row.measured
     metrics: dict[str, float] = {
-        "level/budget_cap": row.assignment.budget.cap,
         "cost/mean_flops": row.mean_flops,
+        "level/budget_cap": row.assignment.budget.cap,
         "cost/max_available_flops": found.max_available_flops,
         "cost/serial_depth": found.serial_depth,
         "cost/parameters": found.parameters,

@@ -95,6 +95,9 @@ class Updates:
         for member, reason in reading.stopped.items():
             mine = [key for key in self.open if key == member_key(member) or key.startswith(f"{member_key(member)}/")]
             self._end(mine, ENDINGS.get(reason, "KILLED" if reason.startswith("stopped") else "FAILED"), time_ms)
+            if reason not in ENDINGS:  # whatever its level's verdict will be, it has no part in it
+                for key in mine:
+                    self.update(key, time_ms).tags["phase"] = "stopped"
         for assignment in reading.started:
             self._start(assignment, time_ms)
         if reading.finished is not None:
@@ -150,7 +153,7 @@ class Updates:
             update.name = " / ".join(names if level else names[:1])
             update.tags |= {"run_of": "level" if level else "member", "member": member}
             update.tags |= {"selected": "false", "verified": "false"}
-            update.params |= {"member": member, "config_hash": config_hash(assignment.config)}
+            update.tags["config_hash"] = config_hash(assignment.config)  # no param: it would be an axis of every chart
             update.params |= member_params(assignment.config, self.reader.header.get("study", {}))
             if not level:
                 update.config = assignment.config

@@ -5,19 +5,15 @@ It needs playwright and a Chromium: the one that `CHROMIUM` names, that is on th
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 from invented_study import write_study
+from mlflow_store import of, runs_of, serving, ship
 
 from sp_search.report.page import write_report
-from sp_search.tracking.mlflow import SERVER_SETTINGS, Shipper, study_page
+from sp_search.tracking.mlflow import study_page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra: browser)")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -31,38 +27,15 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def shipped(fresh_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A real `mlflow server` on loopback with one study in it: its address and the study's folder."""
-    place = tmp_path_factory.mktemp("server")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{place}/mlflow.db", "--artifacts-destination", str(place / "files")]
-    with open(place / "log", "w") as log:
-        server = subprocess.Popen(
-            command, cwd=place, stdout=log, stderr=log, env={**os.environ, **SERVER_SETTINGS}, start_new_session=True
-        )
-    try:
-        wait_for(f"{address}/health", server)
+    place = tmp_path_factory.mktemp("shown")
+    shutil.copy(fresh_store, place / "mlflow.db")
+    with serving(place) as address:
         write_study(place / "study", study={"tracking": {"owner": "ada", "notes": "the first look"}})
         write_report(place / "study")
-        assert Shipper(address, "invented", place / "study").finish(300) == (0, "")
+        ship(address, place / "study")
         yield address, place / "study"
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def wait_for(address: str, server: subprocess.Popen) -> None:
-    while server.poll() is None:
-        try:
-            urlopen(address, timeout=5).close()  # noqa: S310  # of our own server
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
-    raise AssertionError(f"the server ended with {server.returncode}")
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +97,39 @@ def test_members_are_compared_as_charts_over_the_same_names(shipped, page) -> No
     charts.get_by_text("member 0", exact=True).first.wait_for()
     charts.get_by_text("member 1", exact=True).first.wait_for()
     charts.get_by_text("cost").first.wait_for()
+
+
+def test_ticked_members_stand_in_parallel_coordinates_and_in_a_scatter_plot(shipped, page) -> None:
+    address, folder = shipped
+    members = of(runs_of(address)[1], "member")
+    page.goto(study_page(folder, address))
+    charts = follow(page, "as charts")
+    charts.get_by_role("checkbox", name="Select all runs").click()
+    charts.get_by_role("button", name="Compare", exact=True).click()
+    charts.get_by_role("heading", name="Comparing 2 Runs from 1 Experiment").wait_for()
+    drawn = wait_for_plot(charts, "data => data.dimensions?.map(one => [one.label, [...one.values].map(Number)])")
+    axes = {label: sorted(values) for label, values in drawn}
+    assert axes == {
+        "config.width": sorted(float(run.data.params["config.width"]) for run in members),
+        "cost/mean_flops": sorted(run.data.metrics["cost/mean_flops"] for run in members),
+    }
+    charts.get_by_role("tab", name="Scatter Plot").click()
+    chosen = ("cost/mean_flops", "quality/accuracy")
+    for axis, name in zip("xy", chosen, strict=True):
+        charts.locator(f"#{axis}-axis-selector").click()
+        charts.get_by_role("option", name=name, exact=True).click()
+    named = "(data, layout) => layout.yaxis?.title.text == 'quality/accuracy' && data.x.map((x, at) => [x, data.y[at]])"
+    points = {tuple(run.data.metrics[name] for name in chosen) for run in members if chosen[1] in run.data.metrics}
+    assert {tuple(point) for point in wait_for_plot(charts, named)} == points != set()
+
+
+def wait_for_plot(page, read: str):
+    """Return what `read` says of Plotly's chart, as soon as that is something."""
+    found = page.wait_for_function(
+        f"() => [...document.querySelectorAll('.js-plotly-plot')].map(one => ({read})(one.data[0], one.layout))"
+        ".find(Boolean)"
+    )
+    return found.json_value()
 
 
 def test_mean_flops_against_accuracy_is_a_picture_among_the_artifacts(shipped, page) -> None:

@@ -12,7 +12,7 @@ from mlflow_store import MARKS, PATIENCE_S, keys, runs_of, serving, ship, stored
 from sp_search.report.page import write_report
 from sp_search.tracking.mlflow import Shipper
 
-pytest.importorskip("flask_wtf", reason="MLflow's login is not installed: pip install 'mlflow[auth]'")
+pytest.importorskip("flask_wtf", reason="MLflow's login is not installed (extra: login)")
 pytestmark = [*MARKS, pytest.mark.slow]  # a real server, which takes its time over every password
 Login = tuple[str, str]
 ROOT, ADA, BOB = ("root", "a-first-password"), ("ada", "correct-horse-12"), ("bob", "battery-staple-34")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from invented_study import write_study
 
-from sp_search.ledger import read_ledger
+from sp_search.events import MemberStopped
+from sp_search.ledger import Ledger, read_ledger
 from sp_search.records import Assignment, Budget, Count, LineageMeasurement, LineageReport
 from sp_search.rows import LineageRow
 from sp_search.tracking.detail import chosen_detail
@@ -77,6 +78,23 @@ def test_updates_are_a_function_of_the_ledger_and_hold_no_infinity(tmp_path: Pat
     assert "config.nested" not in member.params
     assert member.config == {"width": 12, "rate": 0.5, "nested": {"a": 1}}
     assert fold()[STUDY].status == "RUNNING"
+
+
+def test_a_member_that_somebody_stopped_is_not_said_to_be_at_work(tmp_path: Path) -> None:
+    search = write_study(tmp_path, until=1)
+    with Ledger(tmp_path) as ledger:
+        search.append = ledger.append
+        search.feed(MemberStopped(member=1, by="ada"))
+    updates = Updates()
+    for entry in read_ledger(tmp_path):
+        updates.read(entry)
+    told = {key: (one.status, one.tags["phase"]) for key, one in updates.pending.items() if key != STUDY}
+    assert told == {
+        "member0": ("RUNNING", "open"),
+        "member0/visit0": ("RUNNING", "open"),
+        "member1": ("KILLED", "stopped"),
+        "member1/visit0": ("KILLED", "stopped"),
+    }
 
 
 def test_names_are_made_such_that_mlflow_takes_them() -> None:
