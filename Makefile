@@ -10,7 +10,7 @@ FIGURES ?= footprint quickstart prefix_growth longer addition predictor u_curve 
 	search_studies search detection
 
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test test-all check format schema examples figures clean
+.PHONY: help quickstart test test-here test-ray test-all check format schema examples figures clean
 
 help:
 	@echo "make quickstart   run studies/quickstart.yaml and say where the report is"
@@ -31,8 +31,16 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: $(STAMP)
 	$(BIN)/sp-search run studies/quickstart.yaml
 
+# Ray's tests wait more than they compute, so two processes share two cores. Each is shown when it has ended.
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	@echo "tests: those that start Ray, and beside them all others; some minutes of silence"
+	@$(MAKE) --jobs=2 --output-sync=target --no-print-directory test-here test-ray
+
+test-here: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow and not ray"
+
+test-ray: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow and ray"
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest

@@ -131,27 +131,41 @@ def test_a_study_does_not_differ_from_its_copy(finished: sp_search.Result, tmp_p
         api.compare([copy, tmp_path / "." / "copy"])
 
 
-@pytest.mark.parametrize("line", [2, 3, 4])
-def test_a_driver_killed_at_a_ledger_line_resumes_to_the_same_answer(
-    finished: sp_search.Result, tmp_path: Path, line: int
-) -> None:
-    folder = tmp_path / "killed"
-    code = f"import sp_search; sp_search.run({TINY!r}, output={str(folder)!r}, driver='inprocess')"
-    driver = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    ledger = folder / LEDGER_NAME
-    deadline = time.monotonic() + 50
-    while driver.poll() is None and time.monotonic() < deadline:
-        if ledger.exists() and ledger.read_bytes().count(b"\n") >= line:
-            break
-        time.sleep(0.002)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+def check_resumed(finished: sp_search.Result, folder: Path) -> None:
+    """Check that a study that was broken off goes on to the same answer, and trains no lineage again."""
     resumed = sp_search.resume(folder, driver="inprocess").payload
     same = {key: value for key, value in finished.payload.items() if key not in ("search_flops",)}
     assert {key: resumed[key] for key in same} == same
     measured = [e["event"] for e in read_ledger(folder) if e.get("event", {}).get("event") == "measured"]
     seeds = [(event["visit"], row["seed"]) for event in measured for row in event["lineages"]]
     assert len(set(seeds)) == len(seeds)
+
+
+def test_a_driver_killed_in_the_middle_resumes_to_the_same_answer(finished: sp_search.Result, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    code = f"import sp_search; sp_search.run({TINY!r}, output={str(folder)!r}, driver='inprocess')"
+    driver = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    ledger = folder / LEDGER_NAME
+    while driver.poll() is None:
+        if ledger.exists() and ledger.read_bytes().count(b"\n") >= 3:
+            break
+        time.sleep(0.002)
+    assert driver.poll() is None, "it ended by itself"
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    check_resumed(finished, folder)
+
+
+@pytest.mark.parametrize("line", [2, 4])
+def test_a_study_whose_ledger_ends_at_a_line_resumes_to_the_same_answer(
+    finished: sp_search.Result, tmp_path: Path, line: int
+) -> None:
+    """As a driver leaves it that dies there; checkpoints may be newer than the ledger."""
+    folder = shutil.copytree(finished.folder, tmp_path / "cut")
+    (folder / "result.json").unlink()
+    lines = (folder / LEDGER_NAME).read_bytes().splitlines(keepends=True)
+    (folder / LEDGER_NAME).write_bytes(b"".join(lines[:line]))
+    check_resumed(finished, folder)
 
 
 def test_a_study_that_is_given_as_a_dict_is_refused_in_the_same_words(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def powers(base: float, count: int) -> list[float]:
     return [base**exponent for exponent in range(count)]
 
 
-def ratios(part: BudgetScheduler, levels: list[float], low: float, high: float, oracles: int = 2000) -> list[float]:
+def ratios(part: BudgetScheduler, levels: list[float], low: float, high: float, oracles: int = 300) -> list[float]:
     """Return what searches pay, over the least budget, which is spread evenly over the logarithm from low to high."""
     leasts = [low * (high / low) ** ((index + 0.5) / oracles) for index in range(oracles)]
     return [search(part, Sure(levels, least), seed).search_cost / least for seed, least in enumerate(leasts)]
@@ -50,7 +50,7 @@ def caps_of(result: SimulationResult) -> list[float]:
 
 def test_doubling_pays_at_most_four_times_the_least_budget() -> None:
     paid = ratios(Doubling(), powers(2, 18), 2**6, 2**16)
-    assert 3.98 < max(paid) < 4.0
+    assert 3.95 < max(paid) < 4.0
     assert fmean(paid) == pytest.approx(2 / math.log(2), rel=0.01)
 
 
@@ -69,10 +69,10 @@ def test_a_random_start_follows_from_the_seed_of_the_study() -> None:
 
 def test_bisecting_the_last_doubling_costs_some_least_budgets_more_and_bisecting_the_range_costs_its_root() -> None:
     levels = powers(2 ** (1 / 16), 16 * 12 + 1)
-    after = ratios(DoublingBisect(tolerance=0.2), levels, 1, 2**10, oracles=400)
+    after = ratios(DoublingBisect(tolerance=0.2), levels, 1, 2**10, oracles=100)
     assert fmean(after) == pytest.approx(4.86, rel=0.05)
     assert max(after) < 6.7
-    plain = ratios(LogBisect(tolerance=0.2), levels, 1, 2**10, oracles=400)
+    plain = ratios(LogBisect(tolerance=0.2), levels, 1, 2**10, oracles=100)
     assert max(plain) > 2**6
     assert fmean(plain) > 2 * fmean(after)
 
