@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import UserError
 from torch.export import Dim, ExportedProgram
+from torch.fx.experimental import _config as shapes
 
 from sp_search.errors import StudyError
 from sp_search.program import ProgramModel
@@ -46,7 +48,7 @@ def trace(form: nn.Module, model: ProgramModel, x_BTC: Tensor) -> ExportedProgra
     try:
         with _own_tables(model), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            graph = torch.export.export(form, (x_BTC,), dynamic_shapes=({0: Dim("batch")},))
+            graph = _graph(form, x_BTC)
     except Exception as error:
         said = str(error).strip().splitlines()[0]
         raise StudyError(
@@ -56,6 +58,17 @@ def trace(form: nn.Module, model: ProgramModel, x_BTC: Tensor) -> ExportedProgra
         node.meta.pop("stack_trace", None)
         node.meta.pop("nn_module_stack", None)
     return graph
+
+
+def _graph(form: nn.Module, x_BTC: Tensor) -> ExportedProgram:
+    """Return the graph; traced again where a size of 1 was taken for a constant: so few rows may be one episode."""
+    export, dynamic = torch.export.export, ({0: Dim("batch")},)
+    try:
+        return export(form, (x_BTC,), dynamic_shapes=dynamic)
+    except UserError:
+        # not at once: other networks cannot be traced so
+        with shapes.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]  # put there when it is imported
+            return export(form, (x_BTC,), dynamic_shapes=dynamic)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from sp_search.train.export import export_program, load_program
 torch.set_num_threads(1)
 ALONE = """
 import runpy, sys
-sys.modules["sp_search"] = None  # nobody can import it
+sys.modules.update(dict.fromkeys(sys.argv[1:]))  # nobody can import them
 sys.path.insert(0, ".")
 runpy.run_path("example.py")
 """
@@ -75,6 +75,8 @@ FORMS = {
     "a draw decides": (Form(), HaltingRule("sample", seed=3)),
     "fixed": (Form("pt2"), HaltingRule("last")),
     "masked": (Form("pt2", masked=True), HaltingRule("confidence", 0.4)),
+    "fixed, without torch": (Form("onnx"), HaltingRule("last")),
+    "masked, without torch": (Form("onnx", masked=True), HaltingRule("confidence", 0.4)),
 }
 
 
@@ -82,7 +84,11 @@ FORMS = {
 @pytest.mark.parametrize("name", FORMS)
 def test_an_export_says_what_it_is_and_its_example_runs_without_us(name, tmp_path):
     (form, rule), x_BTC = FORMS[name], inputs()
-    one, folder = program(rule, model=ExitMlp(width=6) if form.format == "pt2" else None), tmp_path / "here" / "made"
+    if form.format == "onnx":
+        for package in ("onnxscript", "onnxruntime"):
+            pytest.importorskip(package, reason="pip install 'sp_search[onnx]'")
+    one = program(rule, model=None if form.format == "safetensors" else ExitMlp(width=6))
+    folder = tmp_path / "here" / "made"
     write_export(folder, one, x_BTC, form, {"accuracy": 0.5}, {"training": 1e9})
     held = {path.name for path in folder.iterdir()}
     assert {"card.md", "config.json", "costs.json", "example.py", "examples.json"} < held
@@ -94,8 +100,9 @@ def test_an_export_says_what_it_is_and_its_example_runs_without_us(name, tmp_pat
     assert costs["search_flops"] == {"training": 1e9}
     card = (folder / "card.md").read_text()
     assert f"`{said['export']['file']}` reads `x`, float32 (batch, 6, 2)" in card
-    assert ("cannot stop early" in card) == (name == "masked")
-    ran = subprocess.run([sys.executable, "-c", ALONE], cwd=folder, capture_output=True, text=True, check=True)
+    assert ("cannot stop early" in card) == form.masked
+    absent = ["sp_search", *["torch"] * (form.format == "onnx"), *["onnxruntime"] * (form.format != "onnx")]
+    ran = subprocess.run([sys.executable, "-c", ALONE, *absent], cwd=folder, capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("answers [[")
     assert list(folder.parent.iterdir()) == [folder]
 

@@ -71,13 +71,14 @@ class ReadingCellNetwork(ProgramModel):
 
         A row begins as the one before it in its episode halted, which is run here to know how; the first one blank.
         """
-        missing = -x_BTC.shape[0] % self.episode
-        padded_BTC = torch.cat([x_BTC, x_BTC.new_zeros((missing, *x_BTC.shape[1:]))])
-        earlier = padded_BTC.unflatten(0, (-1, self.episode)).unbind(1)[:-1]  # type: ignore[no-untyped-call]
-        begun = [x_BTC.new_zeros((padded_BTC.shape[0] // self.episode, self.width))]
+        count = x_BTC.shape[0]
+        padded_BTC = torch.cat([x_BTC, x_BTC.new_zeros((self.episode - 1, *x_BTC.shape[1:]))])
+        earlier = [padded_BTC[place : place + count : self.episode] for place in range(self.episode - 1)]
+        begun = [x_BTC.new_zeros((earlier[0].shape[0], self.width))]
         for own_BTC in earlier:
             begun.append(self._halted(begun[-1], own_BTC))
-        return torch.stack(begun, 1).flatten(0, 1)[: x_BTC.shape[0]]
+        row_B = torch.arange(count, device=x_BTC.device)  # of a slice, no tracer knows that it is as long as the batch
+        return torch.stack(begun, 1).flatten(0, 1)[row_B]
 
     def _halted(self, hidden_BD: Tensor, x_BTC: Tensor) -> Tensor:
         """Return the hidden_BD at the exit where the probability of having halted reaches .5, or at the last.
