@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,9 +38,9 @@ _NAME = re.compile(r"\d{20}-[0-9a-f]{8}\.json")
 class Courier:
     """Brings a driver's requests from the copy of its study. Use it as a context manager."""
 
-    def __init__(self, folder: Path, bucket: Bucket) -> None:
-        """Carry from `bucket`, where the copy lies, to the study's `folder`."""
-        self._folder, self._bucket = folder, bucket
+    def __init__(self, folder: Path, bucket: Bucket, superseded: Callable[[], bool] = lambda: False) -> None:
+        """Carry from `bucket`, where the copy lies, to the study's `folder`, until its driver is superseded."""
+        self._folder, self._bucket, self._superseded = folder, bucket, superseded
         self._brought: set[str] = set()
         self._announced: float | None = None
         self._silent = False
@@ -59,7 +59,7 @@ class Courier:
         """Say what was heard to the last, and that nobody is here any more."""
         self._over.set()
         self._thread.join(LOOK_S)
-        if not self._thread.is_alive() and self._carry_or_say():
+        if not self._thread.is_alive() and self._carry_or_say() and not self._superseded():
             with suppress(OSError):
                 self._bucket.remove(HERE)
 
@@ -92,7 +92,8 @@ class Courier:
 
     def _carry_or_say(self) -> bool:
         try:
-            self.carry()
+            if not self._superseded():
+                self.carry()
         except OSError as error:
             if not self._silent:
                 sys.stderr.write(f"requests at {self._bucket.address} cannot be heard now: {error}\n")
@@ -112,9 +113,10 @@ def driver_at(bucket: Bucket) -> str | None:
     """Return who drives the study of a copy, or None where nobody was heard of lately."""
     try:
         here = json.loads(bucket.read(HERE))
-    except FileNotFoundError:
+        silent_s, driver = time.time() - float(here["at"]), str(here["driver"])
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
         return None
-    return str(here["driver"]) if time.time() - float(here["at"]) < SILENT_S else None
+    return driver if silent_s < SILENT_S else None
 
 
 def copy_at(address: str) -> Bucket:

@@ -62,7 +62,7 @@ def copied(folder: Path) -> Iterator[OwnDisk]:
         _send(folder, bucket, ("study.yaml", "manifest.json"))
         sys.stderr.write(f"should this machine be lost: {fetch}, then sp-search resume DIR\n")
         sys.stderr.write(f"it can be asked from anywhere: sp-search status, pause, ... {bucket.address}\n")
-        with Courier(folder, bucket):
+        with Courier(folder, bucket, lambda: bool(ledger.superseded)):
             yield ledger
     finally:
         ledger.finish()

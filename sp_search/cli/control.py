@@ -40,10 +40,15 @@ def _ask(place: str, address: str | None, wait: float, **asked: Any) -> Answer:
 @app.command(show=False, name="ask")
 def _asked(place: StudyPlace, request: str, /, *, wait: Wait = 10.0) -> Answer:
     """Put a request to a study that has been written as JSON: what `--address` runs on the head node."""
+    from pydantic import ValidationError
+
     from sp_search.asking import ask
     from sp_search.control import Request
 
-    wanted = Request.model_validate_json(request)
+    try:
+        wanted = Request.model_validate_json(request)
+    except ValidationError as error:
+        raise StudyError([f"no request of this version: {one['msg']}" for one in error.errors()]) from None
     heard = ask(place, wanted, wait_s=wait)
     return Answer({"asked": wanted.ask, **heard._asdict()}, f"{wanted.ask}: {heard.text}")
 

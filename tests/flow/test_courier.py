@@ -55,6 +55,19 @@ def test_a_request_is_brought_once_and_taken_away_when_it_was_heard(copy: Bucket
     assert (requests_at(copy), pending(tmp_path)) == ([], [])
 
 
+def test_a_driver_that_another_one_has_superseded_carries_nothing(copy: Bucket, tmp_path: Path) -> None:
+    name = put(copy, Request(ask="pause"))
+    with Courier(tmp_path, copy, lambda: True):
+        pass
+    assert (requests_at(copy), pending(tmp_path), driver_at(copy)) == ([name], [], None)
+
+
+@pytest.mark.parametrize("said", [b"", b"[]", b"{}", b'{"driver": "ada", "at": "noon"}', b'{"driver": "ada", "at": 0}'])
+def test_a_driver_that_was_not_heard_of_lately_is_not_there(copy: Bucket, said: bytes) -> None:
+    copy.write("control/driver", said)
+    assert driver_at(copy) is None
+
+
 def test_why_a_request_was_refused_stands_in_its_place(copy: Bucket, tmp_path: Path) -> None:
     courier, name = Courier(tmp_path, copy), put(copy, Request(ask="stop"))
     courier.carry()
