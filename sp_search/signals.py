@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +28,12 @@ WATCHED = (signal.SIGINT, signal.SIGTERM)
 
 _runs: list[Interrupted] = []
 """What the runs that we are in would raise, the outermost first: how a user goes on is for that one to say."""
-_heard: list[int] = []
-"""The signal that ends the outermost run, once it came."""
+_heard: list[float] = []
+"""When the signal came that ends the outermost run."""
 _bounds: list[threading.Thread] = []
 """The threads that hear signals also while the main thread waits in somebody's call."""
+ECHO_S = 1.0
+"""A SIGTERM so soon after another is the same one: Slurm sends it to all of a job, and a job's script hands it on."""
 OWN_S = 0.3
 """How long the main thread may take to end the process itself, at a second signal."""
 
@@ -45,6 +48,8 @@ def interruptible(folder: Path, command: str | None = None) -> Iterator[None]:
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        if _echo(number, _heard):
+            return
         interrupted = Interrupted(folder, number, command)
         _hear(interrupted)
         raise interrupted
@@ -63,12 +68,16 @@ def interruptible(folder: Path, command: str | None = None) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _echo(number: int, heard: list[float]) -> bool:
+    return number == signal.SIGTERM and bool(heard) and time.monotonic() - heard[0] < ECHO_S
+
+
 def _hear(interrupted: Interrupted) -> None:
     """Say how to go on; a second time, end this process. Not by `print`, in the middle of which a signal may come."""
     command = (_runs[0] if _runs else interrupted).command
     if _heard:
         _end_at_once(interrupted.signal_number, command)
-    _heard.append(interrupted.signal_number)
+    _heard.append(time.monotonic())
     os.write(2, f"\nstopping; to go on: {command} (a second signal ends this at once)\n".encode())
 
 
@@ -105,6 +114,8 @@ class Signals:
         return Interrupted(self.folder, self.received[0]) if self.received else None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if _echo(number, _heard):
+            return
         self.received.append(number)
         _hear(Interrupted(self.folder, number))
         if not _bounds:
@@ -152,8 +163,10 @@ def bounded(grace_s: float = GRACE_S) -> Iterator[None]:
 
 
 def _end_late(heard: socket.socket, left: threading.Event, grace_s: float) -> None:
-    came: list[int] = []
+    came: list[float] = []
+    ends = None
     while True:
+        heard.settimeout(None if ends is None else max(1e-3, ends - time.monotonic()))
         try:
             told = heard.recv(1)
         except TimeoutError:
@@ -161,11 +174,13 @@ def _end_late(heard: socket.socket, left: threading.Event, grace_s: float) -> No
             return
         if not told:
             return
-        came += [told[0]] if told[0] in WATCHED else []
+        if told[0] not in WATCHED or _echo(told[0], came):
+            continue
+        came.append(time.monotonic())
         if len(came) > 1 and not left.wait(OWN_S):
-            _end_at_once(came[-1], _runs[0].command if _runs else "the same command")
-        if came[-1:] == [signal.SIGTERM]:
-            heard.settimeout(grace_s)
+            _end_at_once(told[0], _runs[0].command if _runs else "the same command")
+        if told[0] == signal.SIGTERM and ends is None:
+            ends = came[-1] + grace_s
 
 
 def _end_interrupted(left: threading.Event) -> None:
