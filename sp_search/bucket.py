@@ -1,8 +1,9 @@
 """The files under one address of an object store, `s3://BUCKET/PREFIX`, as the storage that all machines share.
 
 Credentials, region and endpoint come from the environment of each machine (AWS_ACCESS_KEY_ID, AWS_PROFILE, a role;
-AWS_DEFAULT_REGION; AWS_ENDPOINT_URL for a store of one's own), never from a file of ours. A write is seen as a whole or
-not at all, and at once by every reader (Amazon S3's consistency since December 2020).
+AWS_DEFAULT_REGION; AWS_ENDPOINT_URL for a store of one's own; of gs:// GOOGLE_APPLICATION_CREDENTIALS or the machine's
+account), never from a file of ours. A write is seen as a whole or not at all, and at once by every reader (Amazon S3's
+consistency since December 2020, Google's from the beginning). Nothing of sp_search is imported (`machine.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 
 SCHEMES = ("s3", "gs")
+GS_PATIENCE_S = 20
+"""Google's library tries again for a quarter of an hour otherwise, also where nobody has said who we are."""
 
 
 class Bucket:
@@ -24,7 +27,8 @@ class Bucket:
         from pyarrow.fs import FileSystem
 
         self.address = address.rstrip("/")
-        self._files, self._root = FileSystem.from_uri(self.address)
+        patience = f"{'&' if '?' in address else '?'}retry_limit_seconds={GS_PATIENCE_S}" if is_gs(address) else ""
+        self._files, self._root = FileSystem.from_uri(self.address + patience)
 
     def read(self, name: str) -> bytes:
         """Return a file's content."""
@@ -53,16 +57,24 @@ class Bucket:
         return sorted(path.removeprefix(f"{self._root}/") for path in found)
 
     def folders(self, folder: str) -> list[str]:
-        """Return the names of what lies right below `folder` and has something below it, in order."""
-        from pyarrow.fs import FileSelector, FileType
-
-        below = FileSelector(f"{self._root}/{folder}".rstrip("/"), allow_not_found=True)
-        return sorted(one.base_name for one in self._files.get_file_info(below) if one.type == FileType.Directory)
+        """Return the names of what lies right below `folder` and has files below it, in order."""
+        below = (name.removeprefix(f"{folder}/" if folder else "") for name in self.names(folder))
+        return sorted({name.partition("/")[0] for name in below if "/" in name})
 
 
 def is_bucket(address: str) -> bool:
     """Whether an address names an object store, not a folder."""
     return address.partition("://")[0] in SCHEMES and "://" in address
+
+
+def is_gs(address: str) -> bool:
+    """Whether an address is of Google's store."""
+    return address.startswith("gs://")
+
+
+def told(error: Exception) -> str:
+    """Return what an object store's library says of an error, in one line."""
+    return " ".join(str(error).split())[:400]
 
 
 def files_of(folder: Path, *, leave_out: tuple[str, ...]) -> list[str]:
@@ -81,7 +93,7 @@ def download(bucket: Bucket, folder: Path, *, leave_out: tuple[str, ...] = ()) -
     for name in names:
         target = folder / name
         if not target.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{bucket.address} holds '{name}', which would lie outside {folder}")
+            raise ValueError(f"{bucket.address} holds '{name}', which would lie outside {folder}: remove it there")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(bucket.read(name))
     return len(names)

@@ -16,10 +16,14 @@ from sp_search.records import Assignment, Budget, LevelReport, Measured, Member,
 
 
 class Capacity(Record):
-    """Event: how many trials the driver can run side by side."""
+    """Event: how many trials the driver can run side by side.
+
+    `gone` of the trials that were lost went with machines that left the cluster: nobody's failure.
+    """
 
     event: Literal["capacity"] = "capacity"
     slots: int = Field(ge=1)
+    gone: int = Field(0, ge=0)
 
 
 class MemberLost(Record):

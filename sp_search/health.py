@@ -6,12 +6,14 @@ A finding fails when a study would end wrongly or not at all, and warns when it 
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from sp_search.bucket import is_bucket
 from sp_search.records import Record
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -26,6 +28,26 @@ FEW_FILES = 4096
 CLOCK_SKEW_S, WRONG_CLOCK_S = 5.0, 300.0
 """S3 refuses a request whose clock is a quarter of an hour off, and tokens end after minutes."""
 SMALL_OBJECT_STORE = 0.0625 * GIB
+_MAY = "and let it get, put, list and delete objects below the address"
+_S3_WHO = f"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the machine's role, {_MAY}"
+_GS_WHO = f"set GOOGLE_APPLICATION_CREDENTIALS or the machine's account, {_MAY}"
+BUCKET_MENDS = {
+    "s3": (
+        ("NO_SUCH_BUCKET|404", "make the bucket, or mend its name: nothing of sp_search makes one"),
+        (
+            "NETWORK_CONNECTION",
+            "mend AWS_ENDPOINT_URL (none for Amazon's own) and AWS_DEFAULT_REGION, or the way there",
+        ),
+        ("301|AuthorizationHeaderMalformed", "set AWS_DEFAULT_REGION to the bucket's region"),
+        ("ACCESS_DENIED|ACCESS_KEY|SIGNATURE|Token|HTTP status 40[013]", _S3_WHO),
+    ),
+    "gs": (
+        ("OAuth2|PERMISSION_DENIED|UNAUTHENTICATED|40[13]", _GS_WHO),
+        ("NOT_FOUND|404", "make the bucket, or mend its name: nothing of sp_search makes one"),
+        ("UNAVAILABLE|CURL", "mend the way to storage.googleapis.com"),
+    ),
+}
+"""What mends an object store, by its library's words (S3's error codes; Google's status), the most telling first."""
 
 
 class Machine(Record):
@@ -152,24 +174,33 @@ def differences(wanted: Machine, got: Machine) -> list[str]:
     ]
 
 
-def cluster_findings(driver: Machine, machines: Iterable[Machine], *, shared: bool) -> list[Finding]:
-    """Compare the machines of a cluster with the one that drives; `shared` says that a folder was put to the test."""
+def cluster_findings(driver: Machine, machines: Iterable[Machine], *, storage: str | None) -> list[Finding]:
+    """Compare the machines of a cluster with the one that drives; `storage` is what was put to the test, if any."""
     found = []
     for one in machines:
         wrong = differences(driver, one)
         mend = "install the same versions there, or start it from the same image"
         found.append(_finding("versions", one, "fail" if wrong else "ok", "; ".join(wrong) or "as the driver's", mend))
-        if shared:
-            found.append(storage_finding(one))
+        if storage is not None:
+            found.append(storage_finding(one, storage))
         found += [_clock(one), _auth(one)]
     return found
 
 
-def storage_finding(machine: Machine) -> Finding:
-    """Say how a machine did with the folder that was put to the test."""
-    mend = "mount one shared folder everywhere, writable for who runs Ray, or use s3://BUCKET/PREFIX"
-    said = machine.storage or "reads and writes"
-    return _finding("storage", machine, "fail" if machine.storage else "ok", said, mend)
+def storage_finding(machine: Machine, place: str) -> Finding:
+    """Say how a machine did with the folder or the object store that was put to the test."""
+    does = "reads, writes, lists and deletes" if is_bucket(place) else "reads and writes"
+    verdict: Verdict = "fail" if machine.storage else "ok"
+    return _finding("storage", machine, verdict, machine.storage or does, storage_mend(place, machine.storage))
+
+
+def storage_mend(place: str, said: str) -> str:
+    """Return what mends a storage, by what was said of it."""
+    if not is_bucket(place):
+        return "mount one shared folder everywhere, writable for who runs Ray, or use s3://BUCKET/PREFIX"
+    scheme = place.partition("://")[0]
+    found = (mend for pattern, mend in BUCKET_MENDS[scheme] if re.search(pattern, said))
+    return next(found, f"look at the {scheme} store and at what this machine may do there")
 
 
 def _clock(machine: Machine) -> Finding:

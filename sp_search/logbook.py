@@ -73,7 +73,8 @@ def _event(event: dict[str, Any]) -> list[Told]:
     by = event.get("by", "")
     match event["event"]:
         case "capacity":
-            return [(None, None, f"{event['slots']} trials fit side by side")]
+            gone = f"; {event['gone']} of the lost went with their machine" if event.get("gone") else ""
+            return [(None, None, f"{event['slots']} trials fit side by side{gone}")]
         case "measured":
             ends = [one["ended"] for one in event["lineages"]]
             counted = ", ".join(f"{ends.count(end)} {end}" for end in dict.fromkeys(ends))

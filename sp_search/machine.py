@@ -1,7 +1,7 @@
-"""What a machine says of itself: versions, hardware, limits, clock, and whether it shares a folder with the others.
+"""What a machine says of itself: versions, hardware, limits, clock, and whether it shares a storage with the others.
 
-Only the standard library at the top, and nothing of sp_search: these functions travel by value to machines on which
-sp_search may be missing or another one. A machine's words are plain JSON; `health.py` reads them.
+Only the standard library at the top, and of sp_search `bucket` alone, which keeps to the same: both travel by value to
+machines on which sp_search may be missing or another one. A machine's words are plain JSON; `health.py` reads them.
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sp_search.bucket import Bucket, is_bucket, told
+
 PACKAGES = ("numpy", "optuna", "pydantic", "ray", "safetensors", "scipy", "torch")
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Linux has it, no file of ours
 LISTENING = "0A"
 """A socket's state in /proc/net/tcp (proc_net_tcp(5); Linux, tcp_states.h)."""
 
 
-def facts(folder: str, mark: str | None = None, *, engine: bool = True) -> dict[str, Any]:
+def facts(place: str, mark: str | None = None, *, engine: bool = True) -> dict[str, Any]:
     """Return what this machine is like.
 
     Args:
-        folder: where studies are to lie, which may not exist yet.
-        mark: the name of a file that another machine wrote into `folder` (`marked`), if it is to be shared.
+        place: where studies are to lie: a folder, which may not exist yet, or an object store's address.
+        mark: the name of a file that another machine wrote there (`marked`), if it is to be shared.
         engine: ask torch for its GPUs, which takes the seconds of its import.
     """
-    room, answer = shutil.disk_usage(_nearest(Path(folder))), f"{mark}-{socket.gethostname()}-{os.getpid()}"
+    room = shutil.disk_usage(_nearest(Path("." if is_bucket(place) else place)))
+    answer = f"{mark}-{socket.gethostname()}-{os.getpid()}"
     return {
         "host": socket.gethostname(),
         "python": platform.python_version(),
@@ -51,7 +54,7 @@ def facts(folder: str, mark: str | None = None, *, engine: bool = True) -> dict[
         "clock": time.time(),
         "auth_mode": os.environ.get("RAY_AUTH_MODE"),
         "answer": answer,
-        "storage": "" if mark is None else answer_mark(Path(folder), mark, answer),
+        "storage": "" if mark is None else answer_mark(place, mark, answer),
     }
 
 
@@ -68,12 +71,26 @@ def code_digest() -> str | None:
 
 
 @contextmanager
-def marked(folder: Path | None) -> Iterator[str | None]:
-    """Hold a file in `folder` for others to read and answer, and give its name; afterwards nothing is left of it."""
-    if folder is None:
+def marked(place: str | None) -> Iterator[str | None]:
+    """Hold a file in `place` for others to read and answer, and give its name; afterwards nothing is left of it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if place is None:
         yield None
         return
     mark = f"sp_search-{secrets.token_hex(8)}"
+    if is_bucket(place):
+        bucket = Bucket(place)
+        bucket.write(f"{mark}/mark", mark.encode())
+        try:
+            yield mark
+        finally:
+            for name in bucket.names(mark):
+                bucket.remove(name)
+        return
+    folder = Path(place)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         _mark(folder, mark).write_text(mark, encoding="ascii")
@@ -83,8 +100,11 @@ def marked(folder: Path | None) -> Iterator[str | None]:
             file.unlink(missing_ok=True)
 
 
-def answer_mark(folder: Path, mark: str, answer: str) -> str:
+def answer_mark(place: str, mark: str, answer: str) -> str:
     """Read the mark and write an answer beside it; return what went wrong, or an empty string."""
+    if is_bucket(place):
+        return _answer_in(Bucket(place), mark, answer)
+    folder = Path(place)
     try:
         if _mark(folder, mark).read_text(encoding="ascii") != mark:
             return "reads another content"
@@ -97,9 +117,29 @@ def answer_mark(folder: Path, mark: str, answer: str) -> str:
     return ""
 
 
-def answered(folder: Path, answer: str) -> bool:
-    """Whether an answer can be seen from here."""
-    return _mark(folder, answer).exists()
+def _answer_in(bucket: Bucket, mark: str, answer: str) -> str:
+    """Do in an object store whatever a study does there: read, write, list and delete."""
+    own, doing = f"{mark}/{answer}", "read"
+    try:
+        if bucket.read(f"{mark}/mark") != mark.encode():
+            return "reads another content"
+        doing = "write"
+        bucket.write(own, mark.encode())
+        if bucket.read(own) != mark.encode():
+            return "reads another content than it wrote"
+        doing = "list"
+        if own not in bucket.names(mark):
+            return "does not list what it wrote"
+        doing = "delete"
+        bucket.remove(own)
+    except (OSError, ImportError) as error:
+        return f"cannot {doing}: {told(error)}"
+    return ""
+
+
+def answered(place: str, answer: str) -> bool:
+    """Whether an answer can be seen from here; in an object store there is one place for all."""
+    return is_bucket(place) or _mark(Path(place), answer).exists()
 
 
 def _mark(folder: Path, mark: str) -> Path:

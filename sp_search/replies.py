@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from sp_search.errors import StorageError
 from sp_search.own_parts import runtime_environment
-from sp_search.submission import LINE, Job, head_word
+from sp_search.packing import LINE
+from sp_search.submission import Job, head_word
 
 MARK = "sp_search answers"
 

@@ -17,6 +17,7 @@ from sp_search.errors import StorageError
 from sp_search.events import (
     EVENT,
     Action,
+    Capacity,
     Extended,
     Finish,
     LimitReached,
@@ -63,7 +64,7 @@ class Search:
         spent: search FLOPs by use (`training`, `verification`).
         trials: number of trials that had begun, of those that are over; one that is taken up again is the same.
         failures: number of failures of the machinery and of members, by kind.
-        forgiven: how many of the machinery and of members there had been when somebody last asked to try again.
+        forgiven: how many of them there had been when somebody last asked to try again, or went with their machine.
         cut: by attempt, the assignments that were cut and have not said yet what they spent.
     """
 
@@ -204,6 +205,8 @@ class Search:
                     self.failures[event.event] = self.failures.get(event.event, 0) + 1
                 if isinstance(event, Retried):
                     self.forgiven = self.broken
+                if isinstance(event, Capacity):
+                    self.forgiven = min(self.broken, self.forgiven + event.gone)
                 if isinstance(event, MemberFailed):
                     self.spent["training"] += event.training_flops
                 lost = self.assignments.get(event.member) if isinstance(event, MemberLost) else None

@@ -1,36 +1,28 @@
 """What goes to a cluster as a job: the files, the command and the environment, and how a study's folder comes back.
 
 The job is `sp-search run` itself. A study travels as its file, parts of one's own as packages (`own_parts`); nothing of
-this machine's environment goes along, so no secret does. A folder comes back as text in the log of a second job, since
-the jobs' server may be the only door of a cluster.
+this machine's environment goes along, so no secret does. A folder comes back in the log of a second job (`packing`).
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
+import json
 import posixpath
+import re
 import secrets
 import shlex
-import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sp_search.errors import StorageError, StudyError
+from sp_search.errors import StudyError
 from sp_search.folder import RUNS
 from sp_search.records import Record
 from sp_search.shipped import study_file
 from sp_search.study import Cluster
 from sp_search.yaml_strict import dump
 
-STAYS = ("checkpoints", "tune", "control", "driver.lock")
-"""What of a study is not fetched: it is large, or its driver's own."""
-MOST_BYTES = 64 * 1024 * 1024
-LINE = 60_000
-BEGIN, END = "sp_search packed", "sp_search sha256"
 STOP_PATIENCE_S = 30
 """A stopped job has this long before it is killed; a study ends within seconds, and can then be resumed."""
 
@@ -105,10 +97,45 @@ def study_job(
     return Job(name=f"sp-search-{own}", command=command, folder=folder, environment=_environment(staged, parts))
 
 
-def fetch_job(folder: str) -> Job:
+def fetch_job(folder: str, *, checkpoints: bool = False) -> Job:
     """Return the job that puts a study's folder into its log."""
-    name = f"sp-search-fetch-{secrets.token_hex(4)}"
-    return Job(name=name, command=f"python -m sp_search pack {head_word(folder)}", folder=folder, environment={})
+    name, more = f"sp-search-fetch-{secrets.token_hex(4)}", " --checkpoints" if checkpoints else ""
+    command = f"python -m sp_search pack {head_word(folder)}{more}"
+    return Job(name=name, command=command, folder=folder, environment={})
+
+
+def doctor_job(storage: str | None) -> Job:
+    """Return the job that looks at every machine of its cluster, and says in its log what it found."""
+    name, asked = (
+        f"sp-search-doctor-{secrets.token_hex(4)}",
+        "" if storage is None else f" --storage {shlex.quote(storage)}",
+    )
+    return Job(name=name, command=f"python -m sp_search doctor --address auto{asked} --json", folder="", environment={})
+
+
+def findings_of(log: str, said: str) -> list[dict[str, Any]]:
+    """Return what a job that looked at its cluster found, or say what kept it from that.
+
+    Args:
+        log: the job's.
+        said: what the cluster says of its end.
+
+    Raises:
+        StudyError: it could not look.
+    """
+    begin = log.find("[\n  {")
+    try:
+        found, _ = json.JSONDecoder().raw_decode(log[begin:] if begin >= 0 else "")
+    except ValueError:
+        if "No module named sp_search" in log or "No module named 'sp_search'" in log:
+            advice = "install it on every machine, or start them from the image of the Dockerfile (clusters/README.md)"
+            raise StudyError([f"the cluster's Python has no sp_search: {advice}"]) from None
+        refused = re.search(r'"messages": (\[.*?\n  \])', log, re.DOTALL)
+        if refused:
+            raise StudyError([f"on the cluster: {one}" for one in json.loads(refused[1])]) from None
+        last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), said)
+        raise StudyError([f"the cluster could not look at itself: {last}"]) from None
+    return list(found)
 
 
 def head_word(path: str) -> str:
@@ -119,48 +146,3 @@ def head_word(path: str) -> str:
 def _environment(staged: Path, parts: dict[str, Any]) -> dict[str, Any]:
     variables = {**parts.get("env_vars", {}), "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_PATIENCE_S)}
     return {**parts, "working_dir": str(staged), "env_vars": variables}
-
-
-def packed(folder: Path) -> list[str]:
-    """Return a folder, but for what stays, as lines of text.
-
-    Raises:
-        StorageError: it is no study's, or too large for a log.
-    """
-    if not (folder / "manifest.json").exists():
-        raise StorageError(f"{folder} holds no manifest.json, so it is no study's folder")
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        for file in sorted(folder.rglob("*")):
-            inside = file.relative_to(folder)
-            if file.is_file() and not file.is_symlink() and not set(inside.parts) & set(STAYS):
-                tar.add(file, str(inside), recursive=False)
-    content = archive.getvalue()
-    if len(content) > MOST_BYTES:
-        raise StorageError(f"{folder} is too large for a log ({len(content) / 2**20:.0f} MiB packed): copy it by hand")
-    text = base64.b64encode(content).decode()
-    lines = [text[at : at + LINE] for at in range(0, len(text), LINE)]
-    return [BEGIN, *lines, f"{END} {hashlib.sha256(content).hexdigest()}"]
-
-
-def unpack(log: Iterable[str], folder: Path) -> int:
-    """Write what a log holds of a packed folder; return how many files.
-
-    Raises:
-        StorageError: the log holds none, or not all of it, or a file that would lie elsewhere.
-    """
-    lines = [line.strip() for line in log]
-    ends = [at for at, line in enumerate(lines) if line.startswith(END)]
-    if BEGIN not in lines or not ends:
-        said = next((line for line in reversed(lines) if line), "nothing")
-        raise StorageError(f"the cluster sent no folder; its last word: {said}")
-    content = base64.b64decode("".join(lines[lines.index(BEGIN) + 1 : ends[-1]]))
-    if hashlib.sha256(content).hexdigest() != lines[ends[-1]].split()[-1]:
-        raise StorageError("the folder came damaged: fetch it again")
-    try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
-            members = tar.getmembers()
-            tar.extractall(folder, members, filter="data")
-    except (tarfile.TarError, OSError) as error:
-        raise StorageError(f"the folder cannot be written to {folder}: {error}") from error
-    return len(members)

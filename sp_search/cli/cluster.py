@@ -180,7 +180,8 @@ def _fetched(jobs: Jobs, source: str, folder: Path, *, checkpoints: bool = False
     from sp_search.packing import Unpacking
     from sp_search.submission import fetch_job
 
-    job, unpacking = fetch_job(source, checkpoints=checkpoints), Unpacking()
+    job = fetch_job(source, checkpoints=checkpoints)
     jobs.start(job)
-    jobs.follow(job.name, unpacking.hear)
-    return unpacking.write(folder)
+    with Unpacking() as unpacking:
+        jobs.follow(job.name, unpacking.hear)
+        return unpacking.write(folder)

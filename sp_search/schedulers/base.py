@@ -154,7 +154,7 @@ class BudgetScheduler(Plugin):
         match event:
             case Capacity():
                 state = state.model_copy(update={"slots": event.slots})
-                return self._settle(state) if state.open is None else (state, [])
+                return self._settle(state) if state.open is None or state.population.proposals else (state, [])
             case LevelReport():
                 return self._heard(*absorb_and_retire(state, event)) if is_current(state, event) else (state, [])
             case MemberLost():

@@ -54,6 +54,10 @@ def study_runner(study: dict[str, Any], device: str) -> LevelRunner:
     return build_runner(Study.model_validate(study), device)
 
 
+NODE_LABEL = "ray.io/node-id"
+"""Every machine has it by itself (Ray's reference on labels)."""
+
+
 class Fence:
     """Keeps a trial that outlived its driver from writing: a member's checkpoints belong to its newest claim.
 
@@ -126,9 +130,13 @@ class LevelTrainable(Trainable):
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
-        """Return what one trial gets."""
+        """Return what one trial gets, and on which machines, where it names some."""
         wanted = {"CPU": config["cpu"], "GPU": config["gpu"]}
-        return PlacementGroupFactory([{name: amount for name, amount in wanted.items() if amount}])
+        bundles = [{name: amount for name, amount in wanted.items() if amount}]
+        if not config.get("nodes"):
+            return PlacementGroupFactory(bundles)
+        where = [{NODE_LABEL: f"in({config['nodes']})"}]
+        return PlacementGroupFactory(bundles, bundle_label_selector=where)
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take up an assignment. A runner carries no state between assignments, so a reused actor keeps it."""
@@ -150,7 +158,8 @@ class LevelTrainable(Trainable):
     def step(self) -> dict[str, Any]:
         """Run one slice, store it if it is time, and say what came of it."""
         assignment = self._assignment
-        report: dict[str, Any] = {"member": assignment.member, "attempt": assignment.attempt}
+        node = ray.get_runtime_context().get_node_id()
+        report: dict[str, Any] = {"member": assignment.member, "attempt": assignment.attempt, "node": node}
         try:
             measured = self._slice()
         except StorageError as error:

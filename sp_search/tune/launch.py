@@ -24,12 +24,13 @@ from sp_search.errors import Interrupted, StudyError
 from sp_search.own_parts import runtime_environment
 from sp_search.search import Search
 from sp_search.signals import Signals, bounded
-from sp_search.store import FolderStore, store_at
+from sp_search.store import store_at
 from sp_search.study import Cluster
 from sp_search.tune.actor import STORE_S, LevelTrainable, RunnerRecipe
 from sp_search.tune.head import patience_s, watched
 from sp_search.tune.lost_actors import survived
-from sp_search.tune.nodes import require_alike, wait_for
+from sp_search.tune.machines import Machines
+from sp_search.tune.nodes import alive, require_alike, wait_for
 from sp_search.tune.scheduler import Asked, Limit, Progress, StopRequested, TuneBudgetScheduler
 from sp_search.tune.search import AssignmentSearcher
 from sp_search.tune.slots import Slots
@@ -44,6 +45,7 @@ TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000000",  # `Slots` hands out no more trials than fit
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 
@@ -93,11 +95,14 @@ def run_tune(
     folder = folder.resolve()
     store = store_at(checkpoints or str(folder / "checkpoints"))
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what matters of it becomes an event or an exception
-    with Signals(folder) as signals, connected(cluster):
+    machines = Machines(store.location, cpu=cpu, gpu=gpu, concurrent=concurrent)
+    ours = cluster.address == "local" and not ray.is_initialized()
+    with Signals(folder) as signals, connected(cluster), machines:
         signals.arm()
         wait_for(cluster.nodes, signals.interrupted)
-        require_alike(store.folder if isinstance(store, FolderStore) else None)
-        slots = Slots(_fitting(cpu, gpu, concurrent), lambda: room(search))
+        machines.begin(require_alike(store.location), watch=not ours)
+        _require_room(machines.fit.slots, cpu, gpu)
+        slots = Slots(machines.fit.slots, lambda: room(search))
         scheduler = TuneBudgetScheduler(
             search,
             slots,
@@ -107,9 +112,10 @@ def run_tune(
             asked=asked,
             interrupted=signals.interrupted,
             deadline_s=deadline_s,
+            machines=machines,
         )
         scheduler.begin()
-        with _environment({**TUNE_SETTINGS, "TUNE_MAX_PENDING_TRIALS_PG": str(slots.count)}):
+        with _environment(TUNE_SETTINGS):
             tuner = Tuner(
                 LevelTrainable,
                 param_space={
@@ -121,7 +127,7 @@ def run_tune(
                     "gpu": gpu,
                 },
                 tune_config=TuneConfig(
-                    search_alg=AssignmentSearcher(scheduler.next_start, scheduler.finished),
+                    search_alg=AssignmentSearcher(scheduler.next_start, scheduler.finished, scheduler.place),
                     scheduler=scheduler,
                     num_samples=-1,
                     reuse_actors=True,
@@ -159,27 +165,23 @@ def _trial_name(trial: Trial) -> str:
     return f"member{trial.config['member']}-attempt{trial.config['attempt']}"
 
 
-def _fitting(cpu: float, gpu: float, concurrent: int | None) -> int:
-    """Return how many trials fit side by side, machine by machine.
+def _require_room(slots: int, cpu: float, gpu: float) -> None:
+    """Refuse a cluster in which not even one trial fits.
 
     Raises:
-        StudyError: not even one fits.
+        StudyError: says what is asked, and what the largest machine has.
     """
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    slots = 0
-    for machine in machines:
-        shares = [machine.get(name, 0.0) / wanted for name, wanted in (("CPU", cpu), ("GPU", gpu)) if wanted]
-        slots += int(min(shares) + 1e-9)
-    if slots == 0:
-        most = {name: max(machine.get(name, 0.0) for machine in machines) for name in ("CPU", "GPU")}
-        raise StudyError(
-            [
-                f"resources: a trial asks for {cpu:g} CPU and {gpu:g} GPU, "
-                f"the largest machine of the cluster has {most['CPU']:g} CPU and {most['GPU']:g} GPU: "
-                "ask for less (--set resources.gpu=0), or give a cluster that has it (--address, --cluster)"
-            ]
-        )
-    return slots if concurrent is None else min(slots, concurrent)
+    if slots:
+        return
+    machines = [node["Resources"] for node in alive()]
+    most = {name: max(machine.get(name, 0.0) for machine in machines) for name in ("CPU", "GPU")}
+    raise StudyError(
+        [
+            f"resources: a trial asks for {cpu:g} CPU and {gpu:g} GPU, "
+            f"the largest machine of the cluster has {most['CPU']:g} CPU and {most['GPU']:g} GPU: "
+            "ask for less (--set resources.gpu=0), or give a cluster that has it (--address, --cluster)"
+        ]
+    )
 
 
 @contextmanager

@@ -7,19 +7,24 @@ Here they are told in the words that Tune knows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from ray.air.execution._internal import RayActorManager
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune.execution import tune_controller
 
 DIED = "its worker died"
 LOW_MEMORY = "its worker was ended: its machine ran low on memory"
+LEFT = "its machine left the cluster"
 REASON: ContextVar[str] = ContextVar("REASON", default=DIED)
 """Why the trial is lost of which Tune tells the scheduler now."""
+NODE: ContextVar[str] = ContextVar("NODE", default="")
+"""Which machine it was lost with, as Ray names it, if Ray says so."""
+_NODE_DIED = re.compile(r"node has died.*?Node Id: ([0-9a-f]+)", re.DOTALL)
 
 
 class Actors(RayActorManager):
@@ -48,8 +53,12 @@ def survived() -> Iterator[None]:
 
 @contextmanager
 def _because_of(exception: Exception) -> Iterator[None]:
-    before = REASON.set(LOW_MEMORY if isinstance(exception, OutOfMemoryError) else DIED)
+    node = _NODE_DIED.search(str(exception))
+    left = node is not None or isinstance(exception, NodeDiedError)
+    reason = LOW_MEMORY if isinstance(exception, OutOfMemoryError) else LEFT if left else DIED
+    before, without = REASON.set(reason), NODE.set(node[1] if node else "")
     try:
         yield
     finally:
         REASON.reset(before)
+        NODE.reset(without)

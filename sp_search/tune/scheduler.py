@@ -9,6 +9,7 @@ O(1), however many members there are.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,7 +20,7 @@ import ray
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from sp_search.errors import StorageError
+from sp_search.errors import StorageError, StudyError
 from sp_search.events import (
     Action,
     Capacity,
@@ -37,8 +38,10 @@ from sp_search.events import (
 from sp_search.records import Assignment
 from sp_search.search import Search
 from sp_search.store import Store, parked
-from sp_search.tune.actor import configuration, event_of
-from sp_search.tune.lost_actors import REASON
+from sp_search.tune.actor import LevelTrainable, configuration, event_of
+from sp_search.tune.lost_actors import NODE, REASON
+from sp_search.tune.machines import Machines
+from sp_search.tune.nodes import JOIN_PATIENCE_S
 from sp_search.tune.slots import Pace, Slots, Work
 
 Limit = Callable[[Search], str | None]
@@ -69,6 +72,7 @@ class TuneBudgetScheduler(TrialScheduler):
         asked: Asked,
         interrupted: Callable[[], object],
         deadline_s: float,
+        machines: Machines | None = None,
     ) -> None:
         """Drive `search` on `slots` trials side by side.
 
@@ -81,12 +85,16 @@ class TuneBudgetScheduler(TrialScheduler):
             asked: says what people ask of the search; it must return at once.
             interrupted: whether the driver was asked to stop.
             deadline_s: least time without a slice after which a trial counts as lost.
+            machines: how many trials fit, and where, as the cluster grows and shrinks; None: `slots`, anywhere.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self._search, self._slots, self._store = search, slots, store
         self._limit, self._progress, self._asked, self._interrupted = limit, progress, asked, interrupted
         self._pace = Pace(deadline_s)
+        self._machines = machines or Machines.fixed(slots.count)
+        self._fit, self._none_since = self._machines.fit, 0.0
         self._trials: dict[int, Trial] = {}
+        self._losses: list[tuple[float, str]] = []
         self._killed: dict[int, str] = {}
         self._error: Exception | None = None
         self._watched = 0.0
@@ -114,7 +122,12 @@ class TuneBudgetScheduler(TrialScheduler):
         self._raise_what_stops_us()
         if not self._trials:  # nobody else asks then
             self._heed_limit(None)
+            self._heed_machines(None)
         return self._slots.next_start()
+
+    def place(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Return a trial's configuration with the machines that it may run on now."""
+        return config if self._fit.nodes is None else {**config, "nodes": ",".join(self._fit.nodes)}
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Remember the trial of a member."""
@@ -126,7 +139,7 @@ class TuneBudgetScheduler(TrialScheduler):
         work = self._slots.busy.get(member)
         if work is None or self._trials.get(member) is not trial or result["attempt"] != work.assignment.attempt:
             return str(TrialScheduler.STOP)
-        work.alive = time.monotonic()
+        work.alive, work.node = time.monotonic(), result["node"]
         self._pace.note(result["time_this_iter_s"])
         try:
             event = event_of(result)
@@ -149,6 +162,10 @@ class TuneBudgetScheduler(TrialScheduler):
         if self._trials.get(member) is trial:
             del self._trials[member]
             work, reason = self._slots.forget(member), self._killed.pop(member, REASON.get())
+            node = NODE.get() or (work.node if work is not None else "")
+            if work is not None and node and self._machines.unsure_s:
+                self._losses.append((time.monotonic(), node))
+                self._fit = self._fit.without(NODE.get())
             if work is not None and work.leaving:
                 self._feed(tune_controller, self._parked(work))
             elif work is not None:
@@ -175,6 +192,8 @@ class TuneBudgetScheduler(TrialScheduler):
         else:
             self._make_room(tune_controller)
             assignment = self._slots.next_resume()
+            if assignment is not None:
+                self._replace(self._trials[assignment.member])
         if assignment is None:
             return None
         trial = self._trials[assignment.member]
@@ -244,7 +263,7 @@ class TuneBudgetScheduler(TrialScheduler):
             if work is not None:
                 _kill(trial)
                 ended.append(self._parked(work))
-            tune_controller.stop_trial(trial)
+            _stop(tune_controller, trial)
         return ended
 
     def _parked(self, work: Work) -> Parked:
@@ -272,13 +291,46 @@ class TuneBudgetScheduler(TrialScheduler):
         if time.monotonic() - self._watched < WATCH_S:
             return
         self._watched = time.monotonic()
+        self._heed_machines(tune_controller)
         for member, work in list(self._slots.busy.items()):
             self._watch_trial(tune_controller, member, work)
 
     def _heed_limit(self, tune_controller: Any) -> None:
         reached = None if self.finished() else self._guarded(lambda: self._limit(self._search))
+        if reached == "failures" and self._losses:
+            return  # perhaps they went with their machine
         if reached:
             self._feed(tune_controller, LimitReached(limit=reached).cutting(self._running_flops()))
+
+    def _heed_machines(self, tune_controller: Any) -> None:
+        """Have as many slots as the cluster has room for now; the ledger hears it, and what went with machines."""
+        self._fit, slots = self._machines.fit, self._machines.fit.slots
+        for said in self._machines.news():
+            sys.stderr.write(f"{said}; {slots} trials fit side by side\n")
+        now, gone = time.monotonic(), [loss for loss in self._losses if self._machines.gone(loss[1])]
+        self._losses = [loss for loss in self._losses if loss not in gone and now - loss[0] < self._machines.unsure_s]
+        self._slots.count = slots
+        self._none_since = now if slots else self._none_since
+        if now - self._none_since > JOIN_PATIENCE_S:
+            self._error = StudyError(
+                [f"no machine that fits a trial for {JOIN_PATIENCE_S:.0f} s: resume when there is"]
+            )
+        if not self.finished() and ((slots and slots != self._search.state.slots) or gone):
+            heard = slots or self._search.state.slots
+            self._feed(tune_controller, Capacity(slots=heard, gone=len(gone)))
+
+    def _replace(self, trial: Trial) -> None:
+        """Let a trial without an actor run on the machines that there are now."""
+        config = self.place(trial.config)
+        if config != trial.config:
+            trial.set_config(config)  # type: ignore[no-untyped-call]
+            trial.update_resources(LevelTrainable.default_resource_request(config))
+
+    def _begin_elsewhere(self, tune_controller: Any, member: int, work: Work) -> None:
+        """Give an assignment that waits for machines which were there once to a new trial, which may run on others."""
+        self._slots.forget(member)
+        _stop(tune_controller, self._trials.pop(member))
+        self._slots.wait(work.assignment, has_trial=False)
 
     def _running_flops(self) -> list[float]:
         """Return what was spent on the assignments that are not over; those that were cut speak for themselves."""
@@ -297,6 +349,8 @@ class TuneBudgetScheduler(TrialScheduler):
             if self._watched - work.begun > PATIENCE_S:  # the cluster may have shrunk: it gets what the idle ones hold
                 for idle in list(self._slots.idle):
                     self._release(tune_controller, idle)
+                if trial is not None and not work.leaving and self.place(trial.config) != trial.config:
+                    self._begin_elsewhere(tune_controller, member, work)
             return
         allowed = self._pace.allowed_s()
         if self._watched - work.alive > allowed and member not in self._killed:
@@ -306,6 +360,13 @@ class TuneBudgetScheduler(TrialScheduler):
 
 def _member(trial: Trial) -> int:
     return int(trial.config["member"])
+
+
+def _stop(tune_controller: Any, trial: Trial) -> None:
+    """Stop a trial. Tune 2.60 goes on to wait for what a pending one waited for, and keeps no actor to use again."""
+    tune_controller.stop_trial(trial)
+    if trial in tune_controller._staged_trials:
+        tune_controller._unstage_trial_with_resources(trial)
 
 
 def _kill(trial: Trial) -> None:

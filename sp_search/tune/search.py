@@ -18,11 +18,15 @@ from sp_search.tune.actor import configuration
 class AssignmentSearcher(Searcher):
     """Answers Tune's request for a trial with the next assignment that needs a new one."""
 
-    def __init__(self, next_start: Callable[[], Assignment | None], finished: Callable[[], bool]) -> None:
-        """Ask `next_start` for every trial until `finished`."""
+    def __init__(
+        self,
+        next_start: Callable[[], Assignment | None],
+        finished: Callable[[], bool],
+        place: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    ) -> None:
+        """Ask `next_start` for every trial until `finished`; `place` says in its configuration where it may run."""
         super().__init__()
-        self._next_start = next_start
-        self._finished = finished
+        self._next_start, self._finished, self._place = next_start, finished, place
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """Accept the fixed part of the trials' configuration; there is no space to search here."""
@@ -33,7 +37,7 @@ class AssignmentSearcher(Searcher):
         if self._finished():
             return Searcher.FINISHED
         assignment = self._next_start()
-        return None if assignment is None else configuration(assignment)
+        return None if assignment is None else self._place(configuration(assignment))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Take no notice: the scheduler hears of it."""

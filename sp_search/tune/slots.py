@@ -27,6 +27,7 @@ class Work:
         alive: its last sign of life.
         training_flops: what its last slice said was spent; None before the first.
         leaving: whether it was cut, and gives up when its slice ends.
+        node: the machine that its last slice ran on, as Ray names it; empty before the first.
         next: what its member does then.
     """
 
@@ -35,6 +36,7 @@ class Work:
     alive: float
     training_flops: float | None = None
     leaving: bool = False
+    node: str = ""
     next: Assignment | None = None
 
 

@@ -30,7 +30,7 @@ ROWS = [
     {"study", "changes", "ledger", "on_finish"},
     {"warm_start", "logbook", "segments", "room"},
     {"plan", "search", "store", "arms"},
-    {"folder", "foresight", "health", "keeping", "limits", "result", "rows"},
+    {"folder", "foresight", "health", "keeping", "limits", "packing", "result", "rows"},
     {"across", "answer", "comparison", "control", "lineages", "submission"},
     {"drive", "tune", "tracking", "report", "courier"},
     {"session"},

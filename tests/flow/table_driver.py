@@ -35,9 +35,11 @@ def main(folder: Path, study: str, address: str | None = None, seconds: float = 
         search.replay(list(ledger.entries))
         try:
             cluster = Cluster(address=address or "local")
-            runner = recipe(log=str(folder / "slices.jsonl"), seconds=float(seconds), **RUNNER)
+            hold = folder / "hold"  # slices wait while it is there
+            runner = recipe(log=str(folder / "slices.jsonl"), seconds=float(seconds), hold=str(hold), **RUNNER)
+            patience = {"deadline_s": 600.0} if hold.exists() else {}
             # Every slice is stored, so that what a kill repeats can be counted.
-            run_tune(search, runner, folder, cluster=cluster, store_s=0.0)
+            run_tune(search, runner, folder, cluster=cluster, store_s=0.0, **patience)
         except Interrupted as interrupted:
             return 128 + interrupted.signal_number
         (folder / "answer.json").write_text(json.dumps(answer(search) | {"spent": search.spent["training"]}))

@@ -32,9 +32,12 @@ from sp_search.tune.actor import RunnerRecipe
 
 
 class TableRunner:
-    def __init__(self, least=5.0, rate=0.7, slices=3, seconds=0.0, slow=None, log=None, faults=None, fault_at=1):
+    def __init__(
+        self, least=5.0, rate=0.7, slices=3, seconds=0.0, slow=None, log=None, faults=None, fault_at=1, hold=None
+    ):
         self.least, self.rate, self.slices, self.seconds, self.slow = least, rate, slices, seconds, slow or {}
         self.log, self.faults, self.fault_at = log and Path(log), faults or {}, fault_at
+        self.hold = hold and Path(hold)
 
     def begin(self, assignment: Assignment, inherited: RunnerState | None) -> RunnerState:
         chain = inherited.meta["chain"] if inherited else "fresh"
@@ -45,6 +48,8 @@ class TableRunner:
         if done == self.slices:
             return state, self._measure(assignment, state.meta["chain"])
         self._write(assignment, done)
+        while self.hold is not None and self.hold.exists():
+            time.sleep(0.05)
         self._fault(assignment, done)
         time.sleep(self.slow.get(str(assignment.member), self.seconds))
         chain = hashlib.sha256(f"{state.meta['chain']}/{assignment.visit}/{done}".encode()).hexdigest()

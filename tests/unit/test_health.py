@@ -13,6 +13,7 @@ from sp_search.health import (
     machine_findings,
     open_findings,
     requirement_findings,
+    storage_finding,
 )
 from sp_search.machine import answer_mark, answered, facts, marked
 
@@ -46,7 +47,7 @@ def wrong(findings):
 
 
 def all_of(machine):
-    return [*machine_findings(machine), *cluster_findings(GOOD, [machine], shared=True)]
+    return [*machine_findings(machine), *cluster_findings(GOOD, [machine], storage="/shared")]
 
 
 def test_a_good_machine_has_nothing_to_mend():
@@ -123,10 +124,10 @@ def test_a_ray_that_others_reach_has_to_ask_for_a_token():
 
 
 def test_this_machine_says_all_that_a_machine_has_to_say(tmp_path):
-    with marked(tmp_path / "new") as mark:
+    with marked(str(tmp_path / "new")) as mark:
         machine = Machine.model_validate(facts(str(tmp_path / "new"), mark, engine=False))
         assert machine.storage == ""
-        assert answered(tmp_path / "new", machine.answer)
+        assert answered(str(tmp_path / "new"), machine.answer)
     assert list((tmp_path / "new").iterdir()) == []
     assert machine.packages["torch"] is not None
     assert len(machine.code or "") == 12
@@ -134,9 +135,9 @@ def test_this_machine_says_all_that_a_machine_has_to_say(tmp_path):
 
 
 def test_a_folder_that_is_not_shared_is_told_from_one_that_cannot_be_written(tmp_path):
-    assert answer_mark(tmp_path, "a mark", "an answer").startswith("does not see what the driver wrote")
-    with marked(tmp_path) as mark:
-        assert answer_mark(tmp_path, mark, "no/folder").startswith("cannot write")
+    assert answer_mark(str(tmp_path), "a mark", "an answer").startswith("does not see what the driver wrote")
+    with marked(str(tmp_path)) as mark:
+        assert answer_mark(str(tmp_path), mark, "no/folder").startswith("cannot write")
 
 
 @pytest.mark.timeout(300)  # it imports torch, which a busy machine takes its time for
@@ -155,3 +156,36 @@ def test_a_storage_that_cannot_be_is_exit_code_5(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main(["doctor", "--storage", str(tmp_path / "file" / "studies")]) == 5
     assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+REFUSALS = [
+    ("s3", "AWS Error NO_SUCH_BUCKET during CreateMultipartUpload operation: no", "make the bucket"),
+    ("s3", "AWS Error ACCESS_DENIED during CreateMultipartUpload operation: no", "AWS_ACCESS_KEY_ID"),
+    ("s3", "AWS Error INVALID_ACCESS_KEY_ID during CreateMultipartUpload operation: no", "AWS_ACCESS_KEY_ID"),
+    ("s3", "AWS Error SIGNATURE_DOES_NOT_MATCH during CreateMultipartUpload operation", "AWS_ACCESS_KEY_ID"),
+    ("s3", "AWS Error UNKNOWN (HTTP status 400): Unable to parse ExceptionName: ExpiredToken", "AWS_ACCESS_KEY_ID"),
+    (
+        "s3",
+        "AWS Error UNKNOWN (HTTP status 301): Unable to parse ExceptionName: PermanentRedirect",
+        "AWS_DEFAULT_REGION",
+    ),
+    ("s3", "Unable to parse ExceptionName: AuthorizationHeaderMalformed Message: no", "AWS_DEFAULT_REGION"),
+    ("s3", "AWS Error NETWORK_CONNECTION: curlCode: 7, Could not connect to server", "AWS_ENDPOINT_URL"),
+    ("s3", "AWS Error NETWORK_CONNECTION: curlCode: 6, Could not resolve hostname", "AWS_ENDPOINT_URL"),
+    (
+        "gs",
+        "google::cloud::Status(PERMISSION_DENIED: Permanent error: caller does not have access)",
+        "GOOGLE_APPLICATION",
+    ),
+    ("gs", "google::cloud::Status(NOT_FOUND: Permanent error, Received HTTP status code: 404)", "make the bucket"),
+    ("gs", "google::cloud::Status(UNAVAILABLE: Could not create a OAuth2 access token: CURL error)", "GOOGLE_APPLIC"),
+    ("gs", "google::cloud::Status(UNAVAILABLE: Retry policy exhausted: CURL error [7])", "the way to storage.google"),
+    ("s3", "something new", "look at the s3 store"),
+]
+
+
+@pytest.mark.parametrize(("scheme", "said", "mend"), REFUSALS)
+def test_what_an_object_store_refuses_is_said_with_what_mends_it(scheme, said, mend):
+    found = storage_finding(GOOD.model_copy(update={"storage": f"cannot write: {said}"}), f"{scheme}://studies")
+    assert (found.verdict, mend in found.mend) == ("fail", True), found.mend
+    assert said in found.said

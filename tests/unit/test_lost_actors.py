@@ -9,23 +9,28 @@ from ray.air.execution.resources import ResourceRequest
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RaySystemError
 from ray.tune.execution import tune_controller
 
-from sp_search.tune.lost_actors import DIED, LOW_MEMORY, REASON, Actors, survived
+from sp_search.tune.lost_actors import DIED, LEFT, LOW_MEMORY, NODE, REASON, Actors, survived
 
 LOSSES = [
-    (OutOfMemoryError("full"), LOW_MEMORY),
-    (NodeDiedError("gone"), DIED),
-    (RaySystemError("gone"), DIED),
-    (RayActorError(), DIED),
+    (OutOfMemoryError("full"), LOW_MEMORY, ""),
+    (NodeDiedError("gone"), LEFT, ""),
+    (
+        RayActorError(error_msg="The actor died because its node has died. Node Id: 0e22b21e\n\tand so on"),
+        LEFT,
+        "0e22b21e",
+    ),
+    (RaySystemError("gone"), DIED, ""),
+    (RayActorError(), DIED, ""),
 ]
 
 
 def lose(error):
-    """Let an actor's slice end with `error`; return what its trial hears, and why."""
+    """Let an actor's slice end with `error`; return what its trial hears, why, and with which machine."""
     resources, heard = FixedResourceManager({"CPU": 1}), []
     manager = Actors(resources)
 
     def hear(actor, exception):
-        heard.append((isinstance(exception, RayActorError), REASON.get()))
+        heard.append((isinstance(exception, RayActorError), REASON.get(), NODE.get()))
 
     actor = TrackedActor(1, on_error=hear)
     request = ResourceRequest([{"CPU": 1}])
@@ -35,10 +40,10 @@ def lose(error):
     return heard
 
 
-@pytest.mark.parametrize(("error", "reason"), LOSSES)
-def test_a_trial_hears_that_its_actor_died_and_why(error, reason):
-    assert lose(error) == [(True, reason)]
-    assert REASON.get() == DIED
+@pytest.mark.parametrize(("error", "reason", "node"), LOSSES)
+def test_a_trial_hears_that_its_actor_died_and_why(error, reason, node):
+    assert lose(error) == [(True, reason, node)]
+    assert (REASON.get(), NODE.get()) == (DIED, "")
 
 
 def test_an_error_that_is_not_rays_is_nobodys_death():

@@ -15,7 +15,7 @@ from sp_search.segments import LedgerCopy, OwnDisk, assemble, fetch_ledger
 
 
 class Disk(Bucket):
-    """An object store on this disk, which makes the folders that an object's name goes through."""
+    """An object store on this disk: what is written is seen as a whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
@@ -25,8 +25,10 @@ class Disk(Bucket):
     def write(self, name, content):
         if self.gone:
             raise OSError(f"no route to {name}")
+        partial = self.folder.with_suffix(".partial")
+        partial.write_bytes(content)
         (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        super().write(name, content)
+        partial.replace(self.folder / name)
 
 
 @pytest.fixture

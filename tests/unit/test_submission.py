@@ -1,20 +1,17 @@
-"""What is asked of a cluster, and how a study's folder comes back: all of it before and after any connection."""
+"""What is asked of a cluster, and what its answers mean: all of it before and after any connection."""
 
-import base64
-import hashlib
-import io
+import json
 import os
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from sp_search.cli import main
-from sp_search.errors import StorageError, StudyError
+from sp_search.errors import StudyError
 from sp_search.own_parts import runtime_environment
 from sp_search.study import Cluster, load_cluster
-from sp_search.submission import BEGIN, END, packed, require_address, stage, study_job, unpack
+from sp_search.submission import doctor_job, findings_of, require_address, stage, study_job
 
 STUDY = Path(__file__).parents[2] / "studies" / "quickstart.yaml"
 
@@ -89,51 +86,6 @@ def test_an_address_that_is_no_dashboard_is_refused_and_a_password_is_not_repeat
     assert require_address("http://head:8265/") == "http://head:8265"
 
 
-def folder_of(tmp_path):
-    folder = tmp_path / "study"
-    for name in (
-        "manifest.json",
-        "ledger.jsonl",
-        "program/model.safetensors",
-        "checkpoints/big",
-        "tune/x",
-        "driver.lock",
-    ):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(f"the {name} " * 9000)
-    return folder
-
-
-def test_a_folder_comes_back_from_a_log_as_it_was_without_what_stays(tmp_path):
-    source, target = folder_of(tmp_path), tmp_path / "back"
-    log = ["Running entrypoint for job x", *packed(source), "a late warning"]
-    assert unpack(log, target) == 3
-    came = {str(file.relative_to(target)): file.read_text() for file in target.rglob("*") if file.is_file()}
-    assert sorted(came) == ["ledger.jsonl", "manifest.json", "program/model.safetensors"]
-    assert all(text == (source / name).read_text() for name, text in came.items())
-
-
-def test_a_folder_that_did_not_come_whole_is_refused(tmp_path):
-    lines = packed(folder_of(tmp_path))
-    with pytest.raises(StorageError, match="its last word: no such folder"):
-        unpack(["Running entrypoint", "no such folder", ""], tmp_path / "a")
-    with pytest.raises(StorageError, match="damaged"):
-        unpack([lines[0], lines[1][:-8], *lines[2:]], tmp_path / "b")
-    assert not (tmp_path / "a").exists()
-    assert not (tmp_path / "b").exists()
-
-
-def test_a_folder_from_a_hostile_cluster_stays_inside_its_own(tmp_path):
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        tar.addfile(tarfile.TarInfo("../outside"))
-    content = archive.getvalue()
-    log = [BEGIN, base64.b64encode(content).decode(), f"{END} {hashlib.sha256(content).hexdigest()}"]
-    with pytest.raises(StorageError, match="outside"):
-        unpack(log, tmp_path / "inside")
-    assert not (tmp_path / "outside").exists()
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -164,3 +116,19 @@ def test_a_storage_that_is_not_the_same_everywhere_or_holds_a_secret_is_refused(
     with pytest.raises(StudyError, match=said) as refused:
         load_cluster(tmp_path / "cluster.yaml")
     assert "secret" not in str(refused.value)
+
+
+def test_a_cluster_that_is_looked_at_by_a_job_says_what_it_found_and_what_kept_it_from_that():
+    assert doctor_job("s3://a b/c").command == "python -m sp_search doctor --address auto --storage 's3://a b/c' --json"
+    found = [{"check": "disk", "machine": "one", "verdict": "ok", "said": "[\n  {", "mend": ""}]
+    log = f"Running entrypoint\na warning [of Ray's]\n{json.dumps(found, indent=2)}\nlate words\n"
+    assert findings_of(log, "SUCCEEDED") == found
+    refused = json.dumps({"exit_code": 2, "error": "StudyError", "messages": ["no [such] thing", "mend it"]}, indent=2)
+    for log, said in (
+        ("/usr/bin/python: No module named sp_search\n", "the cluster's Python has no sp_search: install it on every"),
+        (f"a warning\n{refused}\nno such thing\n", r"on the cluster: no \[such\] thing\non the cluster: mend it"),
+        ("one\ntwo\n\n", "could not look at itself: two"),
+        ("", "could not look at itself: it was stopped"),
+    ):
+        with pytest.raises(StudyError, match=said):
+            findings_of(log, "it was stopped")
