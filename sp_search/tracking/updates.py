@@ -95,9 +95,9 @@ class Updates:
         for member, reason in reading.stopped.items():
             mine = [key for key in self.open if key == member_key(member) or key.startswith(f"{member_key(member)}/")]
             self._end(mine, ENDINGS.get(reason, "KILLED" if reason.startswith("stopped") else "FAILED"), time_ms)
-            if reason not in ENDINGS:  # whatever its level's verdict will be, it has no part in it
+            if reason != "cut":  # else its level was closed, and has told
                 for key in mine:
-                    self.update(key, time_ms).tags["phase"] = "stopped"
+                    self.update(key, time_ms).tags["phase"] = "measured" if reason == "measured" else "stopped"
         for assignment in reading.started:
             self._start(assignment, time_ms)
         if reading.finished is not None:
@@ -184,9 +184,9 @@ class Updates:
         levels = [key for key in self.open if key.endswith(f"/visit{outcome.visit}")]
         heard = {key.partition("/")[0] for key in levels} | {member_key(member) for member in outcome.members}
         for key in [*levels, *(heard & self.open)]:
-            self.update(key, time_ms).tags |= {"phase": outcome.phase}
-            if "/" in key or self.reader.header["population"].get("proposals"):
-                self.update(key, time_ms).tags["verdict"] = outcome.verdict
+            self.update(key, time_ms).tags["phase"] = outcome.phase
+        for key in levels:
+            self.update(key, time_ms).tags["verdict"] = outcome.verdict
         judged = [key for key in levels if self._tally(key).best is not None]
         self._end(judged, "FINISHED", time_ms)
         self._end([key for key in levels if key not in judged], "KILLED", time_ms)
