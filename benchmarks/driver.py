@@ -112,7 +112,8 @@ class Driven:
 
     def _answer(self, trial: Any) -> None:
         assignment = Assignment.model_validate_json(trial.config["assignment"])
-        result: dict[str, Any] = {"attempt": assignment.attempt, "time_this_iter_s": 1.0, "training_flops": 1.0}
+        place = {"attempt": assignment.attempt, "node": "here"}
+        result: dict[str, Any] = {**place, "time_this_iter_s": 1.0, "training_flops": 1.0}
         said = result | {"measured": measured(assignment).model_dump_json()}
         began = time.thread_time()
         self.scheduler.on_trial_result(CONTROLLER, trial, result)  # a slice, after which the level goes on

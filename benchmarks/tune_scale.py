@@ -107,7 +107,7 @@ def rebudget(count: int) -> dict[str, Any]:
         assignment = Assignment.model_validate_json(trial.config["assignment"])
         _, measured = runner.step(assignment, runner.begin(assignment, None))
         assert measured is not None
-        result = {"attempt": assignment.attempt, "time_this_iter_s": 1.0, "training_flops": 1.0}
+        result = {"attempt": assignment.attempt, "node": "here", "time_this_iter_s": 1.0, "training_flops": 1.0}
         started = time.perf_counter()
         said = scheduler.on_trial_result(controller, trial, {**result, "measured": measured.model_dump_json()})
         assert said == TrialScheduler.NOOP

@@ -34,17 +34,26 @@ class CorruptCheckpointError(ValueError):
 
 def write_durably(path: Path, content: bytes) -> None:
     """Write a file so that after a crash it is there as a whole or not at all."""
+    _write_whole(path, content)
+    _sync(path.parent)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file as a whole; that it has its name is on the disk once its folder is synced."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def save_checkpoint(folder: Path, state: RunnerState, keep: int = KEEP) -> Path:
@@ -53,8 +62,9 @@ def save_checkpoint(folder: Path, state: RunnerState, keep: int = KEEP) -> Path:
     marks = _marks(folder)
     index = _index(marks[-1]) + 1 if marks else 0
     path, (tensors, mark) = folder / f"state-{index:06d}.json", encoded(state)
-    write_durably(path.with_suffix(".safetensors"), tensors)
-    write_durably(path, mark)
+    _write_whole(path.with_suffix(".safetensors"), tensors)
+    _write_whole(path, mark)
+    _sync(folder)  # once for both: a mark whose tensors a crash lost is refused, and the state before is used
     for old in [*marks, path][:-keep]:
         old.unlink(missing_ok=True)
         old.with_suffix(".safetensors").unlink(missing_ok=True)
