@@ -1,4 +1,4 @@
-"""Ask something of a study: tried on its ledger first, so that a mistake is said at once, then put into its inbox.
+"""Ask something of a study: tried on its ledger first, so that a mistake is said at once, then put where its driver looks.
 
 The study is a folder here, or the copy of one in an object store whose driver runs elsewhere.
 """
@@ -30,8 +30,8 @@ class Heard(NamedTuple):
     text: str
 
 
-class Inbox(ABC):
-    """Where a study's driver looks for requests.
+class Door(ABC):
+    """The way to a study's driver.
 
     Attributes:
         place: the study, as it was named.
@@ -64,8 +64,8 @@ class Inbox(ABC):
         """Return why the driver refused a request, if it did."""
 
 
-class FolderInbox(Inbox):
-    """That of a study's folder on this machine, or on a disk that its driver sees too."""
+class FolderDoor(Door):
+    """By the study's folder, on this machine or on a disk that its driver sees too."""
 
     poll_s = 0.1
 
@@ -95,8 +95,8 @@ class FolderInbox(Inbox):
         return refused.read_text(encoding="utf-8").rstrip().rpartition("\n")[2] if refused.exists() else None
 
 
-class BucketInbox(Inbox):
-    """That of a study's copy in an object store: its driver brings requests from there."""
+class BucketDoor(Door):
+    """By the study's copy in an object store, from where its driver brings requests."""
 
     poll_s = 1.0
 
@@ -135,9 +135,9 @@ class BucketInbox(Inbox):
         return refused.decode(errors="replace").rstrip().rpartition("\n")[2]
 
 
-def inbox_of(place: str | Path) -> Inbox:
-    """Return the inbox of a study in a folder, or of one whose copy lies at s3://..."""
-    return BucketInbox(copy_at(str(place))) if is_bucket(str(place)) else FolderInbox(Path(place))
+def door_to(place: str | Path) -> Door:
+    """Return the way to a study in a folder, or to one whose copy lies at s3://..."""
+    return BucketDoor(copy_at(str(place))) if is_bucket(str(place)) else FolderDoor(Path(place))
 
 
 def _arm(folder: Path, request: Request) -> Path:
@@ -161,28 +161,28 @@ def ask(place: str | Path, request: Request, *, wait_s: float = WAIT_S) -> Heard
         StudyError: the study cannot do what is asked; nothing was written.
         StorageError: there is no study.
     """
-    inbox = inbox_of(place)
-    with inbox.folder() as folder:
+    door = door_to(place)
+    with door.folder() as folder:
         if holds_arms(folder):
             return ask(_arm(folder, request), request, wait_s=wait_s)
         study, _, search = replayed(read_ledger(folder), folder)
         changed_study(study, event_of(request, study, search))
-    driver = inbox.driver()
+    driver = door.driver()
     if driver is None and request.ask == "pause":
-        raise StudyError([f"nobody drives {inbox.place} now, so there is nothing to pause"])
-    name = inbox.put(request)
+        raise StudyError([f"nobody drives {door.place} now, so there is nothing to pause"])
+    name = door.put(request)
     until = time.monotonic() + (wait_s if driver is not None else 0.0)
-    while (waits := inbox.waits(name)) and time.monotonic() < until:
-        time.sleep(inbox.poll_s)
-    refusal = None if waits else inbox.refusal(name)
+    while (waits := door.waits(name)) and time.monotonic() < until:
+        time.sleep(door.poll_s)
+    refusal = None if waits else door.refusal(name)
     if refusal is not None:
         raise StudyError([f"the driver ({driver}) refused, as the study had moved on: {refusal}"])
     if not waits:
         return Heard(True, driver, f"heard by {driver}")
     if driver is None:
-        return Heard(False, None, f"nobody drives the study now: {inbox.resume} hears it")
-    if inbox.driver() is None:
-        return Heard(False, None, f"the driver ended before it heard: {inbox.resume} hears it")
+        return Heard(False, None, f"nobody drives the study now: {door.resume} hears it")
+    if door.driver() is None:
+        return Heard(False, None, f"the driver ended before it heard: {door.resume} hears it")
     ended = search.state.finished is not None
     when = "it measures its answer, and looks between two measurements" if ended else "it looks between slices"
-    return Heard(False, driver, f"not heard yet by {driver}: {when}; sp-search status {inbox.place} tells")
+    return Heard(False, driver, f"not heard yet by {driver}: {when}; sp-search status {door.place} tells")
