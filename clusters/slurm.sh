@@ -54,7 +54,8 @@ done
 if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
   others=$((SLURM_JOB_NUM_NODES - 1))
   ray_on --nodes="$others" --ntasks="$others" --exclude="$first" \
-    ray start --block --address="$address" --num-cpus="$SLURM_CPUS_PER_TASK"
+    bash -c 'for try in 1 2 3; do "$@" && exit; sleep 5; done' again \
+    ray start --block --address="$address" --num-cpus="$SLURM_CPUS_PER_TASK"   # a machine that is slow to start may try again
 fi
 
 if [ -s "$folder/ledger.jsonl" ]; then

@@ -191,7 +191,8 @@ def test_slurm_starts_ray_everywhere_runs_the_study_and_leaves_nothing(slurm, tm
     assert (process.wait(timeout=50), errors(tmp_path)) == (3, ""), "the exit code is the study's"
     head, workers = sorted(said(tmp_path, "srun"), key=lambda line: "--head" not in line)
     assert "--nodelist=one ray start --head --block --node-ip-address=192.0.2.1 --port=24711" in head
-    assert "--nodes=2 --ntasks=2 --exclude=one ray start --block --address=192.0.2.1:24711" in workers
+    assert "--nodes=2 --ntasks=2 --exclude=one bash -c" in workers
+    assert "ray start --block --address=192.0.2.1:24711" in workers
     (study,) = said(tmp_path, "sp-search")
     assert study.startswith(f"sp-search run study.yaml --cluster {tmp_path}/.sp_search_slurm/4711/cluster.yaml")
     assert study.endswith("mode=token token=600")
