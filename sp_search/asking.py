@@ -1,4 +1,4 @@
-"""Ask something of a study: tried on its ledger first, so that a mistake is said at once, then put where its driver looks.
+"""Ask something of a study: tried on its ledger first, so that a mistake is said at once, then put before its driver.
 
 The study is a folder here, or the copy of one in an object store whose driver runs elsewhere.
 """
