@@ -102,6 +102,8 @@ class HaltingRule:
         return THRESHOLDS
 
 
+MOST_EXITS = 1_000
+"""Exits (rollouts among them) that a program may have: each is priced, and a file that says more is not believed."""
 THRESHOLDS = (0.02, *(step / 20 for step in range(1, 20)), 0.98, 0.99, 0.995, 0.999)
 
 

@@ -23,8 +23,9 @@ from torch import Generator
 
 from sp_search import assembly, halting, pricing
 from sp_search.errors import StorageError
+from sp_search.plain_files import read_bytes
 from sp_search.plugins import find
-from sp_search.pricing import HaltingRule
+from sp_search.pricing import MOST_EXITS, HaltingRule
 from sp_search.program import Program, ProgramModel
 from sp_search.tasks.base import Shape
 from sp_search.train.checkpoint import write_durably
@@ -62,7 +63,7 @@ def load_program(folder: Path) -> Program:
     """
     try:
         return _built(folder, read_config(folder))
-    except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, OSError, SafetensorError) as error:
         said = " ".join(str(error).split())[:300]
         raise StorageError(
             f"{folder} holds no program that this installation can build ({type(error).__name__}: {said}). "
@@ -78,8 +79,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = json.loads(read_bytes(path).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise StorageError(f"{path} cannot be read: {error}; restore the program from a copy") from error
     if not isinstance(config, dict):
         raise StorageError(
@@ -94,8 +95,8 @@ def _weights(folder: Path) -> Path:
 
 def _built(folder: Path, config: dict[str, Any]) -> Program:
     spec: ModelSpec = find("models", config["model"]["kind"])(**config["model"])  # type: ignore[assignment]
-    shape, exits = Shape(**config["shape"]), int(config["exits"])
-    built = int(config["network"]["arguments"].get("exits", exits))
+    shape, exits = Shape(**config["shape"]), _exits(folder, config["exits"])
+    built = _exits(folder, config["network"]["arguments"].get("exits", exits))
     parameters, size = spec.parameters(shape, built, halting=config["halting"]), _weights(folder).stat().st_size
     if parameters > size:  # float32 are four bytes each: nothing is allocated for what the weights cannot fill
         asked = f"config.json asks for {parameters:,} parameters, and the weights are {size:,} bytes"
@@ -106,6 +107,13 @@ def _built(folder: Path, config: dict[str, Any]) -> Program:
         model = assembly.build(spec, prior, shape, built, Generator())
     model.load_state_dict(load_file(_weights(folder)))
     return Program(model.eval(), HaltingRule(**config["rule"]), exits)
+
+
+def _exits(folder: Path, said: object) -> int:
+    if type(said) is not int or not 1 <= said <= MOST_EXITS:
+        got = repr(said)[:40]
+        raise StorageError(f"{folder / 'config.json'} says exits {got}, a program has 1 to {MOST_EXITS:,}: restore it")
+    return said
 
 
 def _loader(model: ProgramModel) -> str:

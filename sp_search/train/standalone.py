@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sp_search.halting import levels, predicted, score
-from sp_search.pricing import HaltingRule
+from sp_search.pricing import MOST_EXITS, HaltingRule
 
 State = tuple[Tensor, ...]
 
@@ -90,7 +90,14 @@ def load(folder: str | Path | None = None) -> Program:
     """Return the program of a folder (by default the one in which this file lies)."""
     folder = Path(__file__).parent if folder is None else Path(folder)
     config = json.loads((folder / "config.json").read_text())
-    network = globals()[config["network"]["class"]](**config["network"]["arguments"])
+    if not 1 <= config["exits"] <= MOST_EXITS:
+        raise ValueError(
+            f"config.json: got {config['exits']} exits, a program has 1 to {MOST_EXITS:,}: restore the file"
+        )
+    built = globals()[config["network"]["class"]]
+    if not issubclass(built, ProgramModel):
+        raise ValueError(f"config.json: {built.__name__} is no network: restore the file")
+    network = built(**config["network"]["arguments"])
     if "predictor" in config:
         network.halting_predictor = globals()[config["predictor"]["class"]](**config["predictor"]["arguments"])
     network.load_state_dict(load_file(folder / "model.safetensors"))

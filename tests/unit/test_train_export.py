@@ -1,5 +1,7 @@
 """An exported program answers alone as it does inside."""
 
+import json
+import runpy
 import subprocess
 import sys
 from typing import get_args
@@ -10,6 +12,7 @@ from torch import Generator
 
 from sp_search import assembly
 from sp_search.compute.stopping import execute
+from sp_search.errors import StorageError
 from sp_search.models.exit_conv import ExitConv
 from sp_search.models.exit_mlp import ExitMlp
 from sp_search.models.exit_transformer import ExitTransformer
@@ -108,6 +111,33 @@ def test_a_program_comes_back_as_it_was(case, tmp_path):
     positions = x_BTC.shape[1]
     assert loaded.flops_N(positions) == program.flops_N(positions)
     assert "| accuracy | 0.5 |" in (tmp_path / "card.md").read_text()
+
+
+@pytest.mark.parametrize("exits", [0, -1, 10**12, True, 2.0, "3", None])
+def test_exits_that_no_program_has_are_refused_before_any_runs(exits, tmp_path):
+    program, _ = example("recall_margin")
+    export_program(tmp_path, program, {})
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "exits": exits}))
+    with pytest.raises(StorageError, match=r"config.json says exits .*, a program has 1 to 1,000: restore it"):
+        load_program(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"exits": 10**12}, "got 1000000000000 exits, a program has 1 to 1,000"),
+        ({"network": {"class": "HaltingRule", "arguments": {}}}, "HaltingRule is no network"),
+    ],
+)
+def test_the_loader_refuses_what_no_program_is(change, said, tmp_path):
+    program, _ = example("recall_margin")
+    export_program(tmp_path, program, {})
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    loader = runpy.run_path(str(tmp_path / "load.py"))
+    with pytest.raises(ValueError, match=said):
+        loader["load"](tmp_path)
 
 
 UNFIT = {
