@@ -248,7 +248,7 @@ def _searched(study: Study, plan: Plan, world: _World, space: ProposalSpace | No
 
     take(search.feed(Capacity(slots=plan.population.proposals or 1)))
     for assignment in _each(waiting, asked):
-        if study.limits.trials is not None and search.state.attempts > study.limits.trials:
+        if study.limits.trials is not None and search.trials >= study.limits.trials:
             take(search.feed(LimitReached(limit="trials")))
             break
         measured, passed = world.measured(assignment)
