@@ -142,7 +142,7 @@ def door_to(place: str | Path) -> Door:
 
 def _arm(folder: Path, request: Request) -> Path:
     """Return the arm of a comparison that a request is for: a pause is for the one that runs."""
-    arms = [folder / "arms" / name for name in manifest(folder)["arms"]]
+    arms: list[Path] = [folder / "arms" / name for name in manifest(folder)["arms"]]
     running = [arm for arm in arms if driver_of(arm) is not None]
     if request.ask == "pause" and running:
         return running[0]
