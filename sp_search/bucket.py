@@ -32,8 +32,13 @@ class Bucket:
 
     def read(self, name: str) -> bytes:
         """Return a file's content."""
-        with self._files.open_input_stream(f"{self._root}/{name}") as file:
-            content: bytes = file.readall()
+        try:
+            with self._files.open_input_stream(f"{self._root}/{name}") as file:
+                content: bytes = file.readall()
+        except OSError as error:
+            if "RESOURCE_NOT_FOUND" in str(error) or "NO_SUCH_KEY" in str(error):  # removed after it was looked for
+                raise FileNotFoundError(f"{self.address}/{name} is not there any more") from error
+            raise
         return content
 
     def write(self, name: str, content: bytes) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sp_search.errors import StudyError
+from sp_search.errors import StorageError, StudyError
 from sp_search.folder import RUNS
 from sp_search.records import Record
 from sp_search.shipped import study_file
@@ -121,6 +121,7 @@ def findings_of(log: str, said: str) -> list[dict[str, Any]]:
         said: what the cluster says of its end.
 
     Raises:
+        StorageError: the storage cannot be used there at all.
         StudyError: it could not look.
     """
     begin = log.find("[\n  {")
@@ -130,9 +131,10 @@ def findings_of(log: str, said: str) -> list[dict[str, Any]]:
         if "No module named sp_search" in log or "No module named 'sp_search'" in log:
             advice = "install it on every machine, or start them from the image of the Dockerfile (clusters/README.md)"
             raise StudyError([f"the cluster's Python has no sp_search: {advice}"]) from None
-        refused = re.search(r'"messages": (\[.*?\n  \])', log, re.DOTALL)
+        refused = re.search(r'"exit_code": (\d+),.*?"messages": (\[.*?\n  \])', log, re.DOTALL)
         if refused:
-            raise StudyError([f"on the cluster: {one}" for one in json.loads(refused[1])]) from None
+            problems = [f"on the cluster: {one}" for one in json.loads(refused[2])]
+            raise (StorageError("\n".join(problems)) if refused[1] == "5" else StudyError(problems)) from None
         last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), said)
         raise StudyError([f"the cluster could not look at itself: {last}"]) from None
     return list(found)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from sp_search.bucket import Bucket, download, files_of
 from sp_search.cli import main
 from sp_search.errors import StorageError
 from sp_search.ledger import is_over, read_ledger
+from sp_search.machine import answer_mark, marked
 from sp_search.records import Assignment, Budget, RunnerState
 from sp_search.segments import assemble
 from sp_search.store import FolderStore, Stored, store_at
@@ -22,6 +24,7 @@ from sp_search.tune.actor import Fence
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
+ROOT = Path(__file__).parents[2]
 STUDY = {
     "name": "tiny",
     "task": {"kind": "prefix_sums", "bits": 4},
@@ -153,12 +156,16 @@ def begun(workplace, address, study, folder):
     (workplace / "study.json").write_text(json.dumps(study))
     (workplace / "cluster.yaml").write_text(f"storage: {address}/killed\n")
     words = ["run", "study.json", "--in-process", "--cluster", "cluster.yaml", "--output", folder]
+    command = [sys.executable, "-m", "sp_search", *words]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     with (workplace / "log").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-m", "sp_search", *words], cwd=workplace, stderr=log, stdout=log)
+        process = subprocess.Popen(command, cwd=workplace, env=environment, stderr=log, stdout=log)
     deadline = time.monotonic() + 200
     while True:
-        assert process.poll() is None, (workplace / "log").read_text()
-        assert time.monotonic() < deadline, (workplace / "log").read_text()
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise AssertionError((workplace / "log").read_text())
         found = [word for word in (workplace / "log").read_text().split() if word.startswith("s3://")]
         if found and assemble(Bucket(found[0].strip(","))).lines > 1:
             return process, found[0].strip(",")
@@ -186,3 +193,53 @@ def test_a_bucket_comes_here_without_what_is_left_out(address, tmp_path):
     assert download(bucket, tmp_path / "b", leave_out=("checkpoints",)) == 2
     assert (tmp_path / "b" / "program" / "card.md").read_text() == "program/card.md"
     assert files_of(tmp_path / "b", leave_out=("ledger.jsonl",)) == ["program/card.md"]
+
+
+def storage_of(place, capsys):
+    code, found = main(["doctor", "--storage", place, "--json"]), json.loads(capsys.readouterr().out)
+    failed = {one["check"] for one in found if one["verdict"] == "fail"}
+    assert code == (0 if not failed else 5 if failed <= {"storage", "disk"} else 2)
+    (storage,) = (one for one in found if one["check"] == "storage")
+    return storage
+
+
+def test_the_doctor_tries_a_bucket_out_and_leaves_nothing_there(address, tmp_path, capsys):
+    place = f"{address}/{tmp_path.name}"
+    found = storage_of(place, capsys)
+    assert (found["verdict"], found["said"]) == ("ok", "reads, writes, lists and deletes")
+    assert Bucket(place).names("") == []
+
+
+def test_the_doctor_says_what_is_wrong_with_a_bucket_and_how_to_mend_it(address, capsys, monkeypatch):
+    found = storage_of("s3://nobody-made-it/x", capsys)
+    assert found["verdict"] == "fail"
+    assert "NO_SUCH_BUCKET" in found["said"]
+    assert "make the bucket, or mend its name" in found["mend"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    found = storage_of("s3://studies/x", capsys)
+    assert (found["verdict"], "AWS_ENDPOINT_URL" in found["mend"]) == ("fail", True), found
+    assert main(["doctor", "--storage", "s3://name:secret@studies"]) == 2
+    assert "secret" not in capsys.readouterr().err
+
+
+def test_a_bucket_of_google_does_what_one_of_amazon_does(tmp_path):
+    server_module = pytest.importorskip("gcp_storage_emulator.server", reason="gcp-storage-emulator is missing")
+    server = server_module.create_server("127.0.0.1", 0, in_memory=True, default_bucket="studies")
+    server.start()
+    try:
+        options = f"?scheme=http&endpoint_override=127.0.0.1:{server._api._httpd.server_port}"
+        bucket = Bucket(f"gs://anonymous@studies/ours{options}")
+        bucket.write("a/b", b"content")
+        assert (bucket.read("a/b"), bucket.names(""), bucket.folders("")) == (b"content", ["a/b"], ["a"])
+        bucket.remove("a/b")
+        bucket.remove("a/b")
+        assert bucket.names("") == []
+        with pytest.raises(FileNotFoundError):
+            bucket.read("a/b")
+        with pytest.raises(OSError, match="NOT_FOUND"):
+            Bucket(f"gs://anonymous@nobody-made-it/ours{options}").write("a", b"")
+        with marked(bucket.address) as mark:
+            assert answer_mark(bucket.address, mark, "an answer") == ""
+        assert bucket.names("") == []
+    finally:
+        server.stop()

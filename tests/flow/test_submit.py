@@ -150,6 +150,21 @@ def test_a_study_with_a_part_of_ones_own_runs_as_a_job_and_comes_back(head, stud
     assert head.say("fetch", said["folder"], "again", "--address", head.address)[0] == 0
     assert (workplace / "again" / "ledger.jsonl").read_bytes() == (workplace / "back" / "ledger.jsonl").read_bytes()
     assert Path(head.environment["RAY_AUTH_TOKEN_PATH"]).read_text() not in out + log
+    there = Path(said["folder"].replace("~", head.environment["HOME"], 1))
+    (there / "checkpoints" / "noise").write_bytes(os.urandom(80 * 2**20))  # nothing of it packs
+    code, out, log = head.say("fetch", said["folder"], "all", "--address", head.address, "--checkpoints")
+    assert code == 0, log
+    assert (workplace / "all" / "checkpoints" / "noise").read_bytes() == (there / "checkpoints" / "noise").read_bytes()
+
+
+def test_a_cluster_is_looked_at_from_outside_by_a_job_of_it(head, tmp_path):
+    code, out, log = head.say("doctor", "--address", head.address, "--storage", str(tmp_path / "shared"), "--json")
+    found = json.loads(out)
+    verdicts = {one["check"]: one["verdict"] for one in found}
+    assert {"versions", "storage", "clock", "auth", "torch", "disk"} <= set(verdicts), log
+    assert (verdicts["versions"], verdicts["storage"], verdicts["auth"]) == ("ok", "ok", "ok"), found
+    code, out, log = head.say("doctor", "--address", head.address, "--storage", "/proc/nowhere")
+    assert (code, "on the cluster: --storage /proc/nowhere" in log) == (5, True), log
 
 
 def test_a_wrong_token_is_said_to_be_one_and_not_repeated(head, study):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sp_search.cli import main
-from sp_search.errors import StudyError
+from sp_search.errors import StorageError, StudyError
 from sp_search.own_parts import runtime_environment
 from sp_search.study import Cluster, load_cluster
 from sp_search.submission import doctor_job, findings_of, require_address, stage, study_job
@@ -124,6 +124,8 @@ def test_a_cluster_that_is_looked_at_by_a_job_says_what_it_found_and_what_kept_i
     log = f"Running entrypoint\na warning [of Ray's]\n{json.dumps(found, indent=2)}\nlate words\n"
     assert findings_of(log, "SUCCEEDED") == found
     refused = json.dumps({"exit_code": 2, "error": "StudyError", "messages": ["no [such] thing", "mend it"]}, indent=2)
+    with pytest.raises(StorageError, match=r"on the cluster: no \[such\] thing"):
+        findings_of(refused.replace('"exit_code": 2', '"exit_code": 5'), "FAILED")
     for log, said in (
         ("/usr/bin/python: No module named sp_search\n", "the cluster's Python has no sp_search: install it on every"),
         (f"a warning\n{refused}\nno such thing\n", r"on the cluster: no \[such\] thing\non the cluster: mend it"),
