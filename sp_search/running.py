@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,7 @@ from sp_search.errors import StorageError
 from sp_search.events import Propose, Proposed, Proposer
 from sp_search.folder import begun_study, manifest, own_storage, recorded_study, store_of, versions, write_json
 from sp_search.keeping import collecting
-from sp_search.ledger import Ledger, read_ledger
+from sp_search.ledger import LEDGER_NAME, Ledger, read_ledger
 from sp_search.limits import limit_of, repeated_flops, room_of
 from sp_search.plain_files import read_json, understood
 from sp_search.plan import Plan, build_runner, plan_study
@@ -81,27 +82,46 @@ class Result:
 def begin(asked: Study, plan: Plan, folder: Path, driver: Driver, where: Cluster) -> Result:
     """Write down what is asked, then drive it to its answer."""
     with Ledger(folder, create=True) as ledger:
-        (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
-        begun = {
-            "seed": asked.seed,
-            "versions": versions(),
-            "driver": driver,
-            "tracking_uri": absolute_store(asked),
-            "checkpoints": own_storage(where.storage, folder),
-        }
-        write_json(folder / "manifest.json", sealed(begun))
-        header = {
-            "name": asked.name,
-            "seed": asked.seed,
-            "study": asked.resolved(),
-            "space": plan.space.model_dump(mode="json"),
-            "population": plan.population.model_dump(mode="json"),
-            "terms": plan.terms.model_dump(mode="json"),
-            "earlier": [tried.model_dump(mode="json") for tried in plan.earlier],
-            "versions": versions(),
-        }
-        ledger.append({"header": header})
+        with _whole_or_nothing(folder):
+            (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
+            begun = {
+                "seed": asked.seed,
+                "versions": versions(),
+                "driver": driver,
+                "tracking_uri": absolute_store(asked),
+                "checkpoints": own_storage(where.storage, folder),
+            }
+            write_json(folder / "manifest.json", sealed(begun))
+            header = {
+                "name": asked.name,
+                "seed": asked.seed,
+                "study": asked.resolved(),
+                "space": plan.space.model_dump(mode="json"),
+                "population": plan.population.model_dump(mode="json"),
+                "terms": plan.terms.model_dump(mode="json"),
+                "earlier": [tried.model_dump(mode="json") for tried in plan.earlier],
+                "versions": versions(),
+            }
+            ledger.append({"header": header})
         return _drive(asked, plan, ledger, search_of(asked, plan, ledger), driver, where)
+
+
+@contextmanager
+def _whole_or_nothing(folder: Path) -> Iterator[None]:
+    """Take back what was written of a study that the disk has no room to begin, so that the same command begins it.
+
+    Raises:
+        StorageError: in place of the disk's error.
+    """
+    try:
+        yield
+    except (OSError, StorageError) as error:
+        for name in ("study.yaml", "manifest.partial", "manifest.json", LEDGER_NAME):
+            (folder / name).unlink(missing_ok=True)
+        said = error.__cause__ or error
+        raise StorageError(
+            f"cannot begin a study in {folder}: {said}. Make room or mend it, then run it again"
+        ) from error
 
 
 def go_on(path: Path, driver: Driver | None, where: Cluster) -> Result:
@@ -195,10 +215,13 @@ def _answer(study: Study, plan: Plan, search: Search, ledger: Ledger, look_up: L
     repeated = repeated_flops(study, ledger.entries)
     found = {milestone: measured for milestone, (measured, _) in chosen.items()}
     payload = build_result(study, plan, search, found, repeated, _audited(study, folder, chosen, look_up))
-    if chosen:
-        write_programs(folder, {milestone: program for milestone, (_, program) in chosen.items()}, payload)
-    write_json(folder / RESULT_NAME, payload)
-    write_report(folder)
+    try:
+        if chosen:
+            write_programs(folder, {milestone: program for milestone, (_, program) in chosen.items()}, payload)
+        write_json(folder / RESULT_NAME, payload)
+        write_report(folder)
+    except OSError as error:
+        raise StorageError(f"cannot write the answer of {folder}: {error}. Make room, then resume {folder}") from error
     return Result(folder, payload)
 
 
