@@ -15,6 +15,7 @@ from mlflow_store import MARKS, PATIENCE_S, runs_of, ship, stored_points, wanted
 from sp_search.cli import main
 from sp_search.cli.app import ExitCode
 from sp_search.ledger import LEDGER_NAME, read_ledger
+from sp_search.seal import sealed
 from sp_search.tracking.mlflow import Shipper
 
 pytestmark = MARKS
@@ -155,8 +156,23 @@ def test_a_dead_server_is_named_at_the_end_and_sync_ships_later(
     assert len(runs_of(uri)[1]) > 5
 
 
+@pytest.mark.usefixtures("impatient")
+def test_what_goes_wrong_is_said_once_while_the_study_runs_and_not_only_at_its_end(
+    closed_port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "study"
+    write_study(folder, until=4)
+    shipper = Shipper(closed_port, "invented", folder)
+    while shipper.error is None:
+        shipper._thread.join(0.01)
+    assert shipper.finish(timeout_s=30.0).message
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"MLflow: ConnectionError: {closed_port}/health does not answer")
+    assert line.endswith("; the study goes on, and MLflow is asked again")
+
+
 def write_manifest(folder: Path, tracking_uri: str | None) -> None:
-    (folder / "manifest.json").write_text(json.dumps({"tracking_uri": tracking_uri}))
+    (folder / "manifest.json").write_text(json.dumps(sealed({"tracking_uri": tracking_uri})))
 
 
 def test_sync_replays_a_ledger_into_any_store_once(

@@ -13,6 +13,7 @@ from sp_search.rows import LineageRow
 from sp_search.tracking.detail import chosen_detail
 from sp_search.tracking.figures import frontier_table, metric_name
 from sp_search.tracking.mlflow import absolute_uri, study_page, ui_command
+from sp_search.tracking.probe import in_words
 from sp_search.tracking.updates import STUDY, Update, Updates
 
 
@@ -95,6 +96,29 @@ def test_a_member_that_somebody_stopped_is_not_said_to_be_at_work(tmp_path: Path
         "member1": ("KILLED", "stopped"),
         "member1/visit0": ("KILLED", "stopped"),
     }
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "UNAUTHENTICATED",
+            "the server refuses the login (401): MLFLOW_TRACKING_USERNAME and ",
+        ),
+        (
+            "PERMISSION_DENIED",
+            "the login may not write there (403): whoever made experiment and model has to ",
+        ),
+        ("INTERNAL_ERROR", "MlflowException: first line"),
+    ],
+)
+def test_a_store_s_error_is_a_line_and_a_refused_login_says_what_to_do(code: str, said: str) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ErrorCode
+
+    words = in_words(MlflowException("first line\nsecond line", error_code=ErrorCode.Value(code)))
+    assert words.startswith(said)
+    assert "\n" not in words
 
 
 def test_names_are_made_such_that_mlflow_takes_them() -> None:
