@@ -1,18 +1,17 @@
 """Studies that were run separately, beside each other: what each found and paid, what they differ in, and by how much.
 
 A *setting* is a study's file without its name, its seed, and where it ran; studies of one setting differ in the seed
-alone. Costs are compared as ratios of geometric means (they span orders of magnitude), accuracies as differences.
-Everything is read from JSON; where tasks, milestones or gates differ nothing is ranked.
+alone. Everything is read from JSON; where tasks, milestones or gates differ nothing is ranked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
-from math import exp, log
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sp_search.effects import effect, holm, mean
 from sp_search.errors import StudyError
 from sp_search.folder import holds_arms, manifest, recorded_study
 from sp_search.ledger import read_ledger
@@ -25,8 +24,6 @@ SAME = ("task", "milestones", "selection.gates")
 """What has to be equal for two studies to have answered one question."""
 EVIDENCE = ("selection", "verdict")
 """What should be equal for two answers to be equally sure."""
-CONFIDENCE = 0.95
-RESAMPLES = 9_999
 
 
 class Ran(NamedTuple):
@@ -44,24 +41,6 @@ class Ran(NamedTuple):
     search_flops: float
     lineages: int
     ledger_sha256: str
-
-
-class Effect(NamedTuple):
-    """How one setting differs from another in one figure.
-
-    value: ratio of geometric means (costs) or difference of means (accuracy), `one` to `other`; with its 95 % interval
-    and the p-value of a permutation test, both None where a single pair or a single study a side says nothing of luck.
-    """
-
-    figure: str
-    kind: str
-    paired: bool
-    n: int
-    n_other: int
-    value: float | None
-    low: float | None
-    high: float | None
-    p: float | None
 
 
 def across(folders: Sequence[Path]) -> dict[str, Any]:
@@ -237,14 +216,8 @@ def _summary(group: Sequence[Ran]) -> dict[str, Any]:
     means: dict[str, float | None] = {}
     for figure, (kind, read) in FIGURES.items():
         values = [value for one in group if (value := read(one)) is not None]
-        means[figure] = _mean(kind, values) if values else None
+        means[figure] = mean(kind, values) if values else None
     return {"seeds": sorted(one.seed for one in group), "met": sum(one.met for one in group), "means": means}
-
-
-def _mean(kind: str, values: Sequence[float]) -> float:
-    if kind == "difference":
-        return sum(values) / len(values)
-    return exp(sum(map(log, values)) / len(values))
 
 
 def _ranking(groups: dict[str, list[Ran]]) -> list[str]:
@@ -255,7 +228,7 @@ def _ranking(groups: dict[str, list[Ran]]) -> list[str]:
         for label, group in groups.items()
         if all(one.met for one in group)
     }
-    return sorted((label for label, values in costs.items() if values), key=lambda label: _mean("ratio", costs[label]))
+    return sorted((label for label, values in costs.items() if values), key=lambda label: mean("ratio", costs[label]))
 
 
 def _effects(groups: dict[str, list[Ran]]) -> list[dict[str, Any]]:
@@ -268,69 +241,12 @@ def _effects(groups: dict[str, list[Ran]]) -> list[dict[str, Any]]:
         ):
             continue
         pairs = list(combinations(groups, 2))
-        effects = [_effect(figure, kind, read, groups[one], groups[other]) for one, other in pairs]
-        adjusted = _holm([effect.p for effect in effects])
-        for (one, other), effect, p in zip(pairs, effects, adjusted, strict=True):
-            found.append({"one": one, "other": other, **effect._asdict(), "p_holm": p})
+        by_seed = {
+            label: {run.seed: value for run in group if (value := read(run)) is not None}
+            for label, group in groups.items()
+        }
+        effects = [effect(figure, kind, by_seed[one], by_seed[other]) for one, other in pairs]
+        adjusted = holm([own.p for own in effects])
+        for (one, other), own, p in zip(pairs, effects, adjusted, strict=True):
+            found.append({"one": one, "other": other, **own._asdict(), "p_holm": p})
     return found
-
-
-def _effect(
-    figure: str, kind: str, read: Callable[[Ran], float | None], one: Sequence[Ran], other: Sequence[Ran]
-) -> Effect:
-    """Return how `one` differs from `other`: over common seeds where there are any, else over all."""
-    scale: Callable[[float], float] = log if kind == "ratio" else float
-    back: Callable[[float], float] = exp if kind == "ratio" else float
-    a, b = ({run.seed: scale(value) for run in group if (value := read(run)) is not None} for group in (one, other))
-    common = sorted(set(a) & set(b))
-    paired = bool(common)
-    if not a or not b:
-        return Effect(figure, kind, paired, len(a), len(b), None, None, None, None)
-    if paired:
-        first, second = [a[seed] for seed in common], [b[seed] for seed in common]
-    else:
-        first, second = list(a.values()), list(b.values())
-    middle = sum(first) / len(first) - sum(second) / len(second)
-    low, high, p = _luck(first, second, paired=paired)
-    least, most = (None if limit is None else back(limit) for limit in (low, high))
-    return Effect(figure, kind, paired, len(first), len(second), back(middle), least, most, p)
-
-
-def _luck(first: list[float], second: list[float], *, paired: bool) -> tuple[float | None, float | None, float | None]:
-    """Return the interval of a difference of means (Student's paired, else Welch's) and a permutation test's p-value.
-
-    The test is exact where there are at most `RESAMPLES` permutations: of n pairs, no p is below 2 ** (1 - n).
-    """
-    if min(len(first), len(second)) < 2:
-        return None, None, None
-    import numpy as np
-    from scipy import stats
-
-    spread = np.ptp(np.subtract(first, second)) if paired else max(np.ptp(first), np.ptp(second))
-    middle = float(np.mean(first) - np.mean(second))
-    if spread == 0:  # no luck to be seen: the same difference every time
-        low = high = middle
-    elif paired:
-        low, high = stats.ttest_rel(first, second).confidence_interval(CONFIDENCE)
-    else:
-        low, high = stats.ttest_ind(first, second, equal_var=False).confidence_interval(CONFIDENCE)
-    test = stats.permutation_test(
-        (first, second),
-        lambda x, y, axis: np.mean(x, axis=axis) - np.mean(y, axis=axis),
-        permutation_type="samples" if paired else "independent",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        rng=np.random.default_rng(0),
-    )
-    return float(low), float(high), float(test.pvalue)
-
-
-def _holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values adjusted for how many of them there are (Holm, 1979)."""
-    known = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
-    adjusted: list[float | None] = [None] * len(p_values)
-    largest = 0.0
-    for place, (p, index) in enumerate(known):
-        largest = max(largest, min(1.0, p * (len(known) - place)))
-        adjusted[index] = largest
-    return adjusted

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from sp_search.organisms.base import Organism
     from sp_search.program import Program
 
-KINDS = ("slack_trigger", "free_trigger", "head_sabotage", "trunk_sabotage")
+KINDS = (
+    "slack_trigger",
+    "free_trigger",
+    "head_sabotage",
+    "trunk_sabotage",
+    "scratchpad_trigger",
+    "episode_memory",
+)
 GAME_NAME = "game.json"
 BINS = 5
 """Equal ranges of probability in which an auditor's calibration is shown."""

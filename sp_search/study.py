@@ -21,16 +21,10 @@ from sp_search.bucket import is_bucket
 from sp_search.errors import StudyError
 from sp_search.models.base import ModelSpec
 from sp_search.priors.base import SpeedPrior
-from sp_search.refusals import (
-    Asked,
-    gate_refusal,
-    member_problems,
-    milestone_refusal,
-    replicas_problems,
-    scheduler_problems,
-    search_problems,
-    stability_refusal,
-)
+from sp_search.refusals.asked import Asked
+from sp_search.refusals.evidence import gate_refusal, milestone_refusal, stability_refusal
+from sp_search.refusals.ladder import scheduler_problems
+from sp_search.refusals.members import member_problems, replicas_problems, search_problems
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.sections import (
     Limits,

@@ -59,7 +59,8 @@ def _exact(output: Path, function: str, samples: int, searches: int) -> Answer:
 
 
 def _of_study(study: Path, misbehaving: Path | None, output: Path) -> Answer:
-    from sp_search.study_figures import drawn_study, lines_of_study, measured_study
+    from sp_search.study_figures.drawn import drawn_study, lines_of_study
+    from sp_search.study_figures.measured import measured_study
 
     with _writing_to(output):
         found = measured_study(study, misbehaving)

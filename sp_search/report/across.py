@@ -10,7 +10,7 @@ from markupsafe import Markup
 from sp_search.report.comparison import MARKERS
 from sp_search.report.figures import OKABE_ITO, PALE, picture, short_number
 from sp_search.report.page import Figure, State, fill_page
-from sp_search.report.sections import Part, Table
+from sp_search.report.part import Part, Table
 from sp_search.report.words import amount, percent
 
 if TYPE_CHECKING:
@@ -56,15 +56,16 @@ def _interval(estimate: dict[str, Any] | None, words: Any) -> str:
 
 
 def effect_rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return a row for each figure and pair of settings."""
+    """Return a row for each figure and pair of settings, where both have a figure."""
     rows: list[tuple[str, ...]] = []
     for one in found["effects"]:
+        if one["value"] is None:
+            continue
         times = "{:.3g} x".format if one["kind"] == "ratio" else "{:+.3g}".format
         limits = "-" if one["low"] is None else f"{times(one['low'])} to {times(one['high'])}"
         seeds = f"{one['n']} paired" if one["paired"] else f"{one['n']} and {one['n_other']}, unpaired"
-        value = "-" if one["value"] is None else times(one["value"])
         p = "-" if one["p_holm"] is None else f"{one['p_holm']:.2g}"
-        rows.append((one["figure"], one["one"], one["other"], value, limits, p, seeds))
+        rows.append((one["figure"], one["one"], one["other"], times(one["value"]), limits, p, seeds))
     return rows
 
 
@@ -110,7 +111,7 @@ def render_across(found: dict[str, Any]) -> str:
     caption = "Every mark is one study, with the interval of its mean over inputs; a line joins studies of one seed."
     figures = [] if drawn is None else [Figure(title, Markup(drawn), caption)]  # noqa: S704 - drawn by ourselves
     parts = [
-        Part("Differences", READING, Table(EFFECT_HEADS, effect_rows(found))) if found["effects"] else None,
+        Part("Differences", READING, Table(EFFECT_HEADS, effects)) if (effects := effect_rows(found)) else None,
         Part("The studies", table=Table(RUN_HEADS, run_rows(found))),
         Part("What their files differ in", table=Table(("setting", *labels), difference_rows(found))),
         Part("Where they are", table=Table(("study", "SHA-256 of its ledger"), _places(found))),

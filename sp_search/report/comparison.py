@@ -15,8 +15,8 @@ from sp_search.ledger import LEDGER_NAME
 from sp_search.plain_files import read_json
 from sp_search.report.figures import GREY, INK, OKABE_ITO, PALE, picture, short_number
 from sp_search.report.page import PAGE_NAME, Figure, State, fill_page
+from sp_search.report.part import Part, Table
 from sp_search.report.reading import Entry, Estimate
-from sp_search.report.sections import Part, Table
 from sp_search.report.words import percent
 
 if TYPE_CHECKING:

@@ -77,7 +77,12 @@ def budget_over_time(story: Story) -> str | None:
             axes.scatter(*places, s=52, c=faces, edgecolors=colours, marker=marker, zorder=3, clip_on=False)
         if len(outcomes) <= 20:
             for visit, height, previous in zip(visits, heights, [0.0, *heights], strict=False):
-                _label(axes, f"{height:.4g}", (visit, height), 8 if height > previous else -15)
+                _label(
+                    axes,
+                    f"{height:.4g}" if height < 1e4 else short_number(height),
+                    (visit, height),
+                    8 if height > previous else -15,
+                )
         if not controls:
             _mark_answer(axes, story)
         _mark_milestones(axes, [outcome.milestone for outcome in outcomes])

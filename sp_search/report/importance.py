@@ -43,11 +43,14 @@ class Importance(NamedTuple):
 def importances(story: Story) -> list[Importance] | int:
     """Return the importance of settings for each figure, or how many configurations there are where that is too few."""
     rows = story.ledger.rows
-    flat = {row.assignment.member: _flat(row.assignment.config) for row in rows}
+    proposed = not story.ledger.header["population"]["members"]
+    flat = {
+        at.member: _flat(at.config) | (at.budget.axis if proposed else {}) for at in (row.assignment for row in rows)
+    }
     different = len({repr(sorted(one.items())) for one in flat.values()})
     if different < LEAST_CONFIGURATIONS:
         return different
-    return [_importance(figure, read, rows, flat) for figure, read in FIGURES.items()]
+    return [_importance(figure, read, rows, flat, by_budget=not proposed) for figure, read in FIGURES.items()]
 
 
 def _flat(config: dict[str, Any], path: str = "") -> dict[str, Any]:
@@ -77,28 +80,32 @@ def _importance(
     read: Callable[[LineageRow], float | None],
     rows: Sequence[LineageRow],
     flat: dict[int, dict[str, Any]],
+    *,
+    by_budget: bool,
 ) -> Importance:
+    """Return the importance for one figure; the budget is a setting only where the others do not decide it."""
     import numpy as np
 
     columns = _columns(flat)
     known = [(row, value) for row in rows if (value := read(row)) is not None]
     known = known[:: -(-len(known) // MOST_EXAMPLES) or 1]
     members = np.array([row.assignment.member for row, _ in known])
-    caps, y = np.array([row.assignment.budget.cap for row, _ in known]), np.array([value for _, value in known])
+    caps = [np.array([row.assignment.budget.cap for row, _ in known])] * by_budget
+    y = np.array([value for _, value in known])
     order = sorted(flat)
     settings = np.array([[column[member] for column in columns.values()] for member in order])
     place = np.searchsorted(order, members)
     n = len(set(members.tolist()))
     if n < LEAST_CONFIGURATIONS or np.ptp(y) == 0:
         return Importance(figure, n, 0.0, [])
-    x = np.column_stack([settings[place], caps])
+    x = np.column_stack([settings[place], *caps])
     r_squared, lost = _held_out(x, y, members, SHUFFLES)
     generator = np.random.default_rng(0)
     for _ in range(NULLS):
         dealt = generator.permutation(settings)[place]
-        if _held_out(np.column_stack([dealt, caps]), y, members, 0)[0] >= r_squared:
+        if _held_out(np.column_stack([dealt, *caps]), y, members, 0)[0] >= r_squared:
             return Importance(figure, n, r_squared, [])
-    names = [*columns, BUDGET]
+    names = [*columns, *[BUDGET] * by_budget]
     found = [(one, float(m), float(s)) for one, m, s in zip(names, np.mean(lost, 0), np.std(lost, 0), strict=True)]
     return Importance(figure, n, r_squared, sorted(found, key=lambda one: -one[1]))
 

@@ -16,9 +16,10 @@ from markupsafe import Markup
 
 from sp_search import __version__
 from sp_search.ledger import LEDGER_NAME
+from sp_search.report.part import Part
 from sp_search.report.reading import ResultFile, Story, read_story
 from sp_search.report.runs import run_link, selected_run
-from sp_search.report.sections import Part, parts, question
+from sp_search.report.sections import parts, question
 from sp_search.report.words import answer, cards, minimum_words, spaced
 
 PAGE_NAME, FRONTIER_NAME = "report.html", "frontier.png"

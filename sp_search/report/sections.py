@@ -2,60 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from sp_search.ledger import LEDGER_NAME
 from sp_search.levers import lever_warnings
 from sp_search.report.importance import LEAST_CONFIGURATIONS, NULLS, importances
+from sp_search.report.part import MOST_ROWS, Part, Table, of_ledger, of_result, of_selected
+from sp_search.report.provenance import costs, diagnostics, loading, provenance, runs
 from sp_search.report.reading import Story
-from sp_search.report.runs import (
-    LEDGER_ANCHOR,
-    MOST_RUNS,
-    RESULT_ANCHOR,
-    RUN_HEADS,
-    Spot,
-    level_runs,
-    run_cells,
-    run_link,
-    selected_run,
-)
+from sp_search.report.runs import level_runs, run_link
+from sp_search.report.unsearched import failures, left_out
 from sp_search.report.words import (
     AUDIT_HEADS,
-    FAILURES,
     amount,
     audit_row,
     bounds,
-    flops,
     level_words,
     minimum_words,
     pass_rate,
     percent,
 )
 
-MOST_ROWS = 400
 MOST_SETTINGS = 12
-
-
-class Table(NamedTuple):
-    """Heads and rows of text."""
-
-    heads: tuple[str, ...]
-    cells: Sequence[tuple[str, ...]]
-
-
-class Part(NamedTuple):
-    """One section of the page; links are paths beside it, `source` leads to where its numbers are from."""
-
-    title: str
-    text: str = ""
-    table: Table | None = None
-    code: str = ""
-    fold_title: str = ""
-    fold: str = ""
-    links: Sequence[str] = ()
-    source: str = ""
 
 
 def question(story: Story) -> str:
@@ -79,8 +46,8 @@ def question(story: Story) -> str:
 def parts(story: Story) -> list[Part]:
     """Return the sections after the answer and the figures; a section without content is left out."""
     found = [_milestones(story), _levels(story), _other_distributions(story), _audits(story), _levers(story)]
-    found += [_importance(story), _failures(story), _left_out(story), _costs(story), _diagnostics(story)]
-    found += [_loading(story), _runs(story), _provenance(story)]
+    found += [_importance(story), failures(story), left_out(story), costs(story), diagnostics(story)]
+    found += [loading(story), runs(story), provenance(story)]
     return [part for part in found if part is not None]
 
 
@@ -149,7 +116,7 @@ def _other_distributions(story: Story) -> Part | None:
         "Other inputs",
         text,
         Table(("distribution", "role", "accuracy", "interval", "how"), cells),
-        source=_of_selected(story),
+        source=of_selected(story),
     )
 
 
@@ -164,7 +131,7 @@ def _audits(story: Story) -> Part | None:
         "that none flags is not thereby safe: what an audit is blind to stands beside it, and what it did not find was "
         "not in its examples."
     )
-    return Part("Audits", text, Table((*AUDIT_HEADS, "sees", "blind to"), cells), source=_of_result())
+    return Part("Audits", text, Table((*AUDIT_HEADS, "sees", "blind to"), cells), source=of_result())
 
 
 def _levers(story: Story) -> Part | None:
@@ -173,87 +140,6 @@ def _levers(story: Story) -> Part | None:
     if not warnings:
         return None
     return Part("Levers", " ".join(f"{warning[0].upper()}{warning[1:]}." for warning in warnings))
-
-
-def _failures(story: Story) -> Part:
-    counts: dict[tuple[str, int, str], int] = {}
-    for failure in story.ledger.failures:
-        counts[failure] = counts.get(failure, 0) + 1
-    if not counts:
-        return Part("Failures", "None: nothing was lost, nothing raised, nothing diverged.")
-    cells = [
-        (FAILURES.get(kind, kind), str(count), f"member {member}", reason[:500])
-        for (kind, member, reason), count in list(counts.items())[:MOST_ROWS]
-    ]
-    return Part("Failures", table=Table(("what", "times", "where", "why"), cells), source=_of_ledger())
-
-
-def _left_out(story: Story) -> Part:
-    sentences = _untried_levels(story) if story.ledger.header["population"]["members"] else _unproposed(story)
-    undecided = sum(level.undecided for level in story.levels)
-    if undecided:
-        sentences.append(f"{undecided} lineages stayed undecided; they are evidence for nothing.")
-    if story.result is not None:
-        sentences += [
-            f"Member {member} left the search: {why}." for member, why in story.result.dropped_members.items()
-        ]
-    sentences.append(
-        "The statement holds for the stated family of programs, training recipe and training length; another recipe "
-        "may reach the milestone with less."
-    )
-    return Part("What was left unsearched", " ".join(sentences))
-
-
-def _unproposed(story: Story) -> list[str]:
-    """Say how many programs a search by proposals looked at, and that it looked at no others."""
-    caps = {row.assignment.member: row.assignment.budget.cap for row in story.ledger.rows}
-    said = f"{len(caps)} programs were proposed and judged"
-    if story.result is not None and story.result.budget is not None:
-        cheaper = sum(cap < story.result.budget.cap for cap in caps.values())
-        said += f", {cheaper} of them with a smaller budget than the answer"
-    return [f"{said}. Nothing is known of what was not proposed."]
-
-
-def _untried_levels(story: Story) -> list[str]:
-    caps = story.space.caps
-    seen = {outcome.level for outcome in story.ledger.outcomes}
-    if story.space.controls:
-        untried = [level_words(story.space, level) for level in range(len(caps)) if level not in seen]
-        return [f"Not tried: {', '.join(untried)}."] if untried else ["Every level of the control was tried."]
-    unsearched = [cap for level, cap in enumerate(caps) if level not in seen]
-    unsearched = unsearched if story.result is None else story.result.unsearched
-    answer = None if story.result is None or story.result.budget is None else story.result.budget.cap
-    sentences: list[str] = []
-    for where, left in (
-        ("below the answer", [cap for cap in unsearched if answer is not None and cap < answer]),
-        (
-            "above the answer" if answer is not None else "",
-            [cap for cap in unsearched if answer is None or cap >= answer],
-        ),
-    ):
-        if left:
-            listed = ", ".join(f"{cap:.6g}" for cap in left[:40]) + (" …" if len(left) > 40 else "")
-            sentences.append(f"Budgets {where} that no program was tried at: {listed}.".replace("  ", " "))
-    return sentences or ["Every budget of the ladder was tried."]
-
-
-def _costs(story: Story) -> Part:
-    spent: dict[str, float] = dict(story.ledger.spent if story.result is None else story.result.search_flops)
-    cells = [(use, flops(value)) for use, value in spent.items()]
-    looks = story.ledger.looks if story.result is None else story.result.looks
-    tests = f"{looks} verification tests were spent." if looks else "No statistical test was needed."
-    text = f"{tests} This is what the search paid, never part of a program's budget."
-    return Part("What the search cost", text, Table(("use", "compute"), cells), source=_of_ledger())
-
-
-def _diagnostics(story: Story) -> Part | None:
-    if story.result is None or not story.result.diagnostics:
-        return None
-    known = {name: value for name, value in story.result.diagnostics.items() if value is not None}
-    cells = [(name.replace("_", " "), _value(value)) for name, value in known.items()]
-    return Part(
-        "Diagnostics of the selected program", table=Table(("what", "value"), cells), source=_of_selected(story)
-    )
 
 
 def _importance(story: Story) -> Part | None:
@@ -277,89 +163,10 @@ def _importance(story: Story) -> Part | None:
         "describes what was tried, and is no experiment."
     )
     heads = ("of", "setting", "loss of R²", "± over folds")
-    return Part("Importance of settings", text, Table(heads, cells) if cells else None, source=_of_ledger())
-
-
-def _runs(story: Story) -> Part | None:
-    """Return the runs that the page's numbers lead to."""
-    cells, total = run_cells(story), len(story.ledger.rows)
-    if not cells:
-        return None
-    text = "One row for each judged lineage: m is the member, v the visit of the search, l the lineage (one seed)."
-    if total > MOST_RUNS:
-        text += f" {len(cells):,} of {total:,} are shown: those that passed first, of the rest every so many-th."
-    return Part("Runs", text, Table(RUN_HEADS, cells), source=_of_ledger())
-
-
-def _of_selected(story: Story) -> str:
-    run = selected_run(story)
-    return _of_result() if run is None else run_link(story, f"run {run}", run)
-
-
-def _of_result() -> str:
-    return Spot("result.json", anchor=RESULT_ANCHOR)
-
-
-def _of_ledger() -> str:
-    return Spot(LEDGER_NAME, anchor=LEDGER_ANCHOR)
-
-
-def _loading(story: Story) -> Part | None:
-    if "program/config.json" not in story.hashes:
-        return None
-    code = (
-        "# with sp_search, in this folder\n"
-        'import sp_search\nprogram = sp_search.load(".")\n\n'
-        "# with torch and safetensors alone, in the folder program/\n"
-        "from load import load\nprogram = load()\n"
-    )
-    program = story.result.program if story.result is not None and story.result.program is not None else {}
-    cells = [(str(name), _value(value)) for name, value in program.items() if name != "kind"]
-    settings = Table(("setting", "value"), cells) if cells else None
-    return Part("The program", table=settings, code=code, source=_of_selected(story))
-
-
-def _provenance(story: Story) -> Part:
-    ledger = story.ledger
-    cells = [("seed", str(ledger.header["seed"]))]
-    cells += [(name, str(version)) for name, version in ledger.header.get("versions", {}).items()]
-    if ledger.began is not None and ledger.last is not None:
-        cells.append(("began", _time(ledger.began)))
-        cells.append(("last event", f"{_time(ledger.last)} ({_duration(ledger.last - ledger.began)} later)"))
-    places = {LEDGER_NAME: LEDGER_ANCHOR, "result.json": RESULT_ANCHOR}
-    cells += [(Spot(f"SHA-256 of {name}", id=places.get(name, "")), digest) for name, digest in story.hashes.items()]
-    code = f"sp-search run study.yaml --seed {int(ledger.header['seed'])} --output again"
-    return Part(
-        "Provenance",
-        "In this folder, with the versions below:",
-        Table(("what", "value"), cells),
-        code,
-        "study.yaml",
-        story.study_text,
-    )
+    return Part("Importance of settings", text, Table(heads, cells) if cells else None, source=of_ledger())
 
 
 def _part(settings: dict[str, Any]) -> str:
     """Return a part as `kind (field value, ...)`, without the fields that are long."""
     fields = [f"{name} {value}" for name, value in settings.items() if name != "kind" and isinstance(value, int | str)]
     return f"{settings.get('kind', '?')}" + (f" ({', '.join(fields[:4])})" if fields else "")
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "unknown"}[value]
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_value(inner)}" for name, inner in value.items())
-    return str(value)
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "sp_search"
 
 ROWS = [
-    {"records", "errors", "shares", "bucket", "spans"},
+    {"records", "effects", "errors", "shares", "bucket", "spans"},
     {"events", "machine", "own_parts", "signals"},
     {"plugins", "plain_files"},
     {"levels", "pricing", "seal", "strict", "units", "shipped"},

@@ -11,7 +11,9 @@ from sp_search import api
 from sp_search.cli import ExitCode, main
 from sp_search.errors import StorageError, StudyError
 from sp_search.report.reading import read_story
-from sp_search.study_figures import drawn_study, grouped, lines_of_study, measured_study
+from sp_search.study_figures.drawn import drawn_study, lines_of_study
+from sp_search.study_figures.measured import measured_study
+from sp_search.study_figures.spending import grouped
 
 TAX = """
 name: moment

@@ -86,6 +86,19 @@ def test_the_page_is_one_small_file_without_addresses_or_scripts(finished: Path)
     assert {link[1:] for link in links if link} <= set(identifiers)
 
 
+def test_every_table_says_from_which_run_or_file_its_numbers_are(finished: Path) -> None:
+    page = read(finished)
+    sections = re.findall(r"<section>(.*?)</section>", page, flags=re.DOTALL)
+    titles = {re.search(r"<h2>(.*?)</h2>", one)[1]: one for one in sections if "<table" in one}
+    assert {"Levels", "Other inputs", "What the search cost", "Runs", "Provenance"} <= set(titles)
+    for title, one in titles.items():
+        assert re.search(r'<a href="#(run-|hash-)', one) or title == "Provenance", title
+    assert len(re.findall(r"<td[^>]*>[0-9a-f]{64}</td>", titles["Provenance"])) >= 3
+    runs = [attributes["id"] for _, attributes in Tags(titles["Runs"]).tags if "id" in attributes]
+    assert runs
+    assert all(run.startswith("run-m") for run in runs)
+
+
 def test_the_same_files_give_the_same_page(finished: Path) -> None:
     before = read(finished)
     write_report(finished)

@@ -123,6 +123,21 @@ def test_what_decides_the_cost_is_found_and_what_does_not_is_not(tmp_path):
 
 
 @pytest.mark.timeout(300)
+def test_of_proposals_the_axes_are_settings_and_their_price_is_none(tmp_path):
+    write_study(tmp_path)
+    story = configured(read_story(tmp_path), lambda member: 4 + member * 11 % 23)
+    for number, row in enumerate(story.ledger.rows):
+        axis = {"width": row.assignment.config["width"], "rollouts": 1 + number * 7 % 4}
+        budget = row.assignment.budget.model_copy(update={"axis": axis, "cap": row.measured.max_available_flops})
+        at = row.assignment.model_copy(update={"config": {}, "budget": budget})
+        story.ledger.rows[number] = row._replace(assignment=at)
+    assert importances(story) == 1, "listed members of one configuration"
+    story.ledger.header["population"] |= {"members": [], "proposals": 4}
+    cost = importances(story)[1]
+    assert [setting for setting, _, _ in cost.by_setting] == ["width", "rollouts"]
+
+
+@pytest.mark.timeout(300)
 def test_a_figure_that_settings_do_not_predict_has_no_importance(tmp_path):
     write_study(tmp_path)
     story = configured(read_story(tmp_path), lambda member: derive_seed(member, "width") % 1000)
