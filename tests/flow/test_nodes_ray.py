@@ -9,13 +9,14 @@ from test_resume_ray import Driver, check_work, lines, slices, unbroken
 
 from sp_search.ledger import read_ledger
 
-PACKAGE = Path(__file__).parents[2] / "sp_search"
+ROOT = Path(__file__).parents[2]
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
-def cluster():
+def cluster(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     yield cluster
     cluster.shutdown()
@@ -54,14 +55,15 @@ def test_a_machine_that_joins_is_asked_first_and_then_gets_trials_and_one_that_l
     cluster.wait_for_nodes()
     hold = tmp_path / "hold"
     hold.touch()
+    monkeypatch.setattr(Driver, "where", tmp_path)
     driver = Driver(tmp_path, "growing", cluster.address)
     driver.wait_for(lambda: slices(tmp_path))
     monkeypatch.setenv("PLACE", "other sources")
-    shutil.copytree(PACKAGE, tmp_path / "other" / "sp_search")
+    shutil.copytree(ROOT / "sp_search", tmp_path / "other" / "sp_search")
     with (tmp_path / "other" / "sp_search" / "units.py").open("a") as file:
         file.write("# another version\n")
     with monkeypatch.context() as changed:
-        changed.setenv("PYTHONPATH", str(tmp_path / "other"))
+        changed.setenv("PYTHONPATH", f"{tmp_path / 'other'}:{ROOT}")
         cluster.add_node(num_cpus=1)
     said = []
     driver.wait_for(

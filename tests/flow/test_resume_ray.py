@@ -25,7 +25,9 @@ SLOTS = 2
 
 
 class Driver:
-    """A driver in its own process."""
+    """A driver in its own process. Ray's workers look for modules first where it runs."""
+
+    where = ROOT
 
     def __init__(self, folder, study="annealing", *address):
         self.folder = folder
@@ -33,7 +35,7 @@ class Driver:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         if not address:
             del environment["RAY_AUTH_MODE"]  # a cluster of its own, as users have it: with a token
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+        self.process = subprocess.Popen(command, cwd=self.where, env=environment, start_new_session=True)
 
     def wait_for(self, reached, limit_s=120.0):
         """Wait until `reached()`, while the driver runs."""
