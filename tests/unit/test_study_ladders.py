@@ -16,7 +16,8 @@ def test_an_axis_that_the_model_lacks_is_refused(problems):
     ("ladder", "expected"),
     [
         ("start: 8, stop: 4", "scheduler.start: got 8, above stop (4)"),
-        ("stop: 1e9", "scheduler.resolution: got 1: from 1 to 1e+09 are more than 10,000 levels"),
+        ("stop: 1e9", "scheduler.stop: got 1e+09: a program has 1,000 rollouts at most"),
+        ("stop: 1000, resolution: 0.05", "scheduler.resolution: got 0.05: from 1 to 1000 are more than 10,000 levels"),
         ("start: 0.2, stop: 0.9", "scheduler.start: got 0.2: a program takes at least one rollout"),
         ("factor: 2", "scheduler.factor: got 2.0: nothing reads it on a ladder along rollouts: leave it out"),
         ("up: 1", "scheduler.up: got 1: it should be greater than 1"),
