@@ -72,7 +72,9 @@ def decisions(members: int) -> dict[str, Any]:
 
 
 class Controller:
-    """Stands in for Tune's, of which nothing but a pause is asked: there are no actors."""
+    """Stands in for Tune's, of which nothing but a pause is asked: there are no actors, and nobody waits for one."""
+
+    _staged_trials: frozenset[Any] = frozenset()
 
     def pause_trial(self, trial: Any, should_checkpoint: bool) -> None:
         """Do nothing."""
