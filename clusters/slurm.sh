@@ -59,7 +59,7 @@ if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
 fi
 
 if [ -s "$folder/ledger.jsonl" ]; then
-  sp-search resume "$folder" --cluster "$own/cluster.yaml" &
+  sp-search resume "$folder" --cluster "$own/cluster.yaml" --trust &
 else
   sp-search run "$study" --cluster "$own/cluster.yaml" --output "$folder" &
 fi

@@ -27,7 +27,7 @@ class CotTransformer(Recurrent):
 
     kind: Literal["cot_transformer"] = "cot_transformer"
     width: int = Field(32, ge=2, description="channels of every position; even, and a multiple of heads")
-    layers: int = Field(1, ge=1, description="transformer blocks")
+    layers: int = Field(1, ge=1, le=1_000, description="transformer blocks")
     heads: int = Field(4, ge=1, description="attention heads")
     hidden: int = Field(64, ge=1, description="units inside a block's perceptron")
     symbols: int = Field(16, ge=2, description="the scratch tokens that there are")

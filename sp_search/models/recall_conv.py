@@ -26,7 +26,7 @@ class RecallConv(Recurrent):
 
     kind: Literal["recall_conv"] = "recall_conv"
     width: int = Field(16, ge=1, description="channels of the state at every position")
-    layers: int = Field(2, ge=1, description="convolutions in one rollout")
+    layers: int = Field(2, ge=1, le=1_000, description="convolutions in one rollout")
     kernel: int = Field(
         2, ge=2, description="positions that one convolution sees along a dimension; odd where it sees both sides"
     )

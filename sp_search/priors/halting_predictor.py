@@ -38,7 +38,7 @@ class HaltingPredictorPrior(SpeedPrior):
     kind: Literal["halting_predictor"] = "halting_predictor"
     mode: Literal["offline", "online"] = Field("offline", description="whether the program is frozen as it learns")
     threshold: float = Field(0.9, gt=0, lt=1, description="q: runs the least n that suffices with this probability")
-    layers: int = Field(2, ge=1, description="the predictor's convolutions; it sees kernel^layers positions")
+    layers: int = Field(2, ge=1, le=1_000, description="the predictor's convolutions; it sees kernel^layers positions")
     width: int = Field(8, ge=1, description="the predictor's channels")
     kernel: int = Field(4, ge=1, description="positions that one of its convolutions combines")
     warmup: float = Field(0.35, gt=0, lt=1, description="share of train_steps that trains the program alone")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
@@ -56,7 +57,7 @@ class Dataset(Task):
         if not isinstance(values, dict):
             return values
         found = {name: values[name] for name in paths if isinstance(values.get(name), str)}
-        return values | {name: str(Path(path).expanduser().resolve()) for name, path in found.items()}
+        return values | {name: os.path.realpath(os.path.expanduser(path)) for name, path in found.items()}
 
     @model_validator(mode="after")
     def _shares_fit_and_the_data_is_what_it_was(self) -> Self:

@@ -3,8 +3,17 @@
 What single settings refuse stands in `unit/test_study_refused.py`; here is what reaches a terminal or a disk.
 """
 
+import os
+import resource
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from time import process_time
+
 import pytest
 
+import sp_search
 from sp_search.cli import ExitCode, main
 
 GOOD = """\
@@ -79,3 +88,110 @@ def test_what_is_no_text_file_is_a_bad_study(name, tmp_path, capsys):
         path.write_bytes(b"name: \xff\n")
     assert main(["validate", str(path)]) == ExitCode.USAGE
     assert "cannot be read" in capsys.readouterr().err
+
+
+HUGE = {
+    "a width": ("model: {kind: recall_conv, width: 1000000000}", "population.members.0: a trial of it"),
+    "layers": ("model: {kind: recall_conv, layers: 1000000000000}", "model.layers: got 1000000000000"),
+    "a depth": ("model: {kind: exit_mlp, depth: 1000000000}", "exit_mlp has more than 1,000 exits"),
+    "a batch": ("train: {batch: 1000000000000}", "population.members.0: a trial of it"),
+    "a slice": ("train: {steps: 1000000000000, evaluate_every: 1000000000000}", "population.members.0: a trial of it"),
+    "bits": ("task: {kind: prefix_sums, bits: 1000000}", "task.bits: got 1000000"),
+    "replicas": ("population: {replicas: 1000000000}", "population.replicas: got 1000000000"),
+    "rollouts": ("scheduler: {kind: annealing, stop: 1000000000000}", "a program has 1,000 rollouts at most"),
+    "rollouts of a mean budget": ("scheduler: {kind: annealing, budget: mean, exits: 1000000000}", "1,000 at most"),
+    "a verification": ("selection: {n: 1000000000000}", "selection.n: got 1000000000000"),
+    "milestones": ("milestones: [" + "0.5, " * 30_000 + "0.6]", "it should have at most 100 items"),
+    "gates": ("selection: {gates: [" + "iid, " * 30_000 + "iid]}", "it should have at most 100 items"),
+    "audits": ("audits: [" + "{kind: wall_time}, " * 9_000 + "]", "it should have at most 100 items"),
+    "levels": ("scheduler: {kind: annealing, resolution: 1e-12}", "are more than 10,000 levels"),
+    "a wait": ("limits: {seconds: .inf}", "numbers must be finite"),
+    "a number of 5,000 digits": ("seed: " + "9" * 5_000, "numbers must be finite"),
+    "no members": ("population: {members: []}", "at least 1 item"),
+    "a negative": ("train: {steps: -1}", "train.steps: got -1"),
+    "nothing": ("milestones:", "milestones: got null"),
+    "markup in a name": ("name: <b>x</b>", "name: got"),
+    "a line break in a name": ('name: "x\\ny"', "line breaks and control characters are not allowed"),
+    "letters that look like others": ("name: \u0435\u0445ample", "name: got"),
+}
+PLAIN = {line.partition(":")[0]: line for line in GOOD.splitlines()}
+CPU_SECONDS = 2.0
+PACKAGE = Path(sp_search.__file__).parent
+
+
+def with_key(line):
+    return "\n".join({**PLAIN, line.partition(":")[0]: line}.values()) + "\n"
+
+
+@pytest.mark.parametrize("name", HUGE)
+@pytest.mark.parametrize("command", ["validate", "plan", "run"])
+def test_what_is_out_of_all_proportion_is_refused_before_it_is_made(name, command, tmp_path, monkeypatch, capsys):
+    line, expected = HUGE[name]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text(with_key(line), encoding="utf-8")
+    began = process_time()
+    assert main([command, "study.yaml"]) == ExitCode.USAGE
+    assert process_time() - began < CPU_SECONDS
+    err = capsys.readouterr().err
+    assert expected in err
+    assert all(line.isprintable() and len(line) < 2_000 for line in err.splitlines())
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+def child_seconds(*command, folder):
+    before, path = resource.getrusage(resource.RUSAGE_CHILDREN), {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    started = [sys.executable, "-m", "sp_search", *command]
+    done = subprocess.run(started, cwd=folder, env=path, capture_output=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return done.returncode, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_a_process_of_its_own_refuses_within_two_seconds_of_what_it_takes_to_start(tmp_path):
+    texts = [with_key(HUGE[name][0]) for name in ("a width", "a depth", "gates")] + ["a: 1\n" * 2_000_000]
+    _, start = child_seconds("--version", folder=tmp_path)
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.yaml").write_text(text)
+        code, seconds = child_seconds("run", f"{number}.yaml", folder=tmp_path)
+        assert code == ExitCode.USAGE
+        assert seconds - start < CPU_SECONDS
+    assert len(list(tmp_path.iterdir())) == len(texts)
+
+
+SPECIAL = {
+    "a pipe": os.mkfifo,
+    "a socket": lambda path: bound(path),
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a terminal": lambda path: path.symlink_to("/dev/tty"),
+    "a folder": lambda path: path.mkdir(),
+    "a link to itself": lambda path: path.symlink_to(path),
+}
+READERS = {
+    "validate": lambda path, study: ["validate", path],
+    "plan": lambda path, study: ["plan", path],
+    "run": lambda path, study: ["run", path],
+    "tax": lambda path, study: ["tax", path, "--plan"],
+    "simulate": lambda path, study: ["simulate", path, "--oracle", "steep"],
+    "a cluster": lambda path, study: ["run", study, "--cluster", path],
+    "a dataset": lambda path, study: ["validate", study, "--set", f"task={{kind: dataset, path: {path}}}"],
+}
+
+
+def bound(path):
+    """Make a socket; its address may be no longer than 107 bytes, so it is bound from its folder."""
+    here = os.getcwd()
+    os.chdir(path.parent)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(path.name)
+    os.chdir(here)
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.timeout(60)
+def test_what_is_no_file_is_refused_and_never_waited_for(name, reader, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.yaml").write_text(GOOD)
+    SPECIAL[name](tmp_path / "given.npz")
+    assert main(READERS[reader]("given.npz", "good.yaml")) == ExitCode.USAGE
+    assert "given.npz" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["given.npz", "good.yaml"]
