@@ -1,10 +1,14 @@
 """Studies beside each other: what is one setting, what is paired, what luck allows to say, and what is never ranked."""
 
-from itertools import pairwise
+from itertools import pairwise, product
+from math import exp, log
+from statistics import mean, stdev
 
 import pytest
 
 from sp_search.across import Ran, compared
+from sp_search.effects import effect as effect_of
+from sp_search.effects import holm
 from sp_search.errors import StudyError
 from sp_search.report.across import EFFECT_HEADS, RUN_HEADS, effect_rows, ranking_words, render_across, run_rows
 
@@ -141,3 +145,15 @@ def test_the_page_has_every_figure_and_hash_nothing_outside_and_no_markup_of_the
     places = [page.index(cell) for cell in ("Differences", "The studies", "What their files differ in")]
     assert all(before < after for before, after in pairwise(places))
     assert render_across(found) == page
+
+
+def test_paired_interval_and_p_are_students_and_all_flips_of_signs_by_hand():
+    one, other = {0: 10.0, 1: 21.0, 2: 33.0, 3: 38.0}, {0: 12.0, 1: 20.0, 2: 41.0, 3: 47.0}
+    logs = [log(one[seed] / other[seed]) for seed in one]
+    half = 3.182446305284263 * stdev(logs) / 2  # the .975 quantile of Student's t with 3 degrees of freedom
+    flips = [abs(sum(sign * x for sign, x in zip(signs, logs, strict=True))) for signs in product((1, -1), repeat=4)]
+    found = effect_of("mean FLOPs", "ratio", one, other)
+    assert found.value == pytest.approx(exp(mean(logs)))
+    assert (found.low, found.high) == (pytest.approx(exp(mean(logs) - half)), pytest.approx(exp(mean(logs) + half)))
+    assert found.p == sum(flip >= abs(sum(logs)) - 1e-12 for flip in flips) / 16 == 0.25
+    assert holm([0.01, 0.04, 0.03, None]) == [0.03, 0.06, 0.06, None]
