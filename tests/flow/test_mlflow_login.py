@@ -13,7 +13,7 @@ from sp_search.report.page import write_report
 from sp_search.tracking.mlflow import Shipper
 
 pytest.importorskip("flask_wtf", reason="MLflow's login is not installed (extra: login)")
-pytestmark = [*MARKS, pytest.mark.slow]  # a real server, which takes its time over every password
+pytestmark = [pytest.mark.timeout(900), *MARKS, pytest.mark.slow]  # a real server, slow over every password
 Login = tuple[str, str]
 ROOT, ADA, BOB = ("root", "a-first-password"), ("ada", "correct-horse-12"), ("bob", "battery-staple-34")
 WRONG = (ADA[0], "wrong-horse-1234")
