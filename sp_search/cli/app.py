@@ -18,6 +18,7 @@ from sp_search.plugins import UnknownPluginError
 
 MOST_SAID = 100
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+DISK_ERRORS |= {errno.EISDIR, errno.ENOTDIR, errno.ELOOP}  # a file of a study's folder that is none
 
 
 class ExitCode(IntEnum):
