@@ -9,12 +9,11 @@ from math import ceil, floor
 
 from sp_search.models.base import ModelSpec
 from sp_search.plugins import suggest
+from sp_search.pricing import MOST_EXITS
 from sp_search.refusals.asked import Asked
 from sp_search.schedulers.base import MOST_LEVELS, BudgetScheduler
 from sp_search.strict import Problem, show
 
-MOST_EXITS = 1_000
-"""Rollouts, or exits of another kind, that a program may have: every one is priced at every level."""
 OF_A_LADDER = ("axis", "start", "stop", "resolution", "exits")
 """What a scheduler reads of the ladder of listed members."""
 BOUNDS = ("start", "stop", "resolution", "factor")

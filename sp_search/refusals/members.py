@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from sp_search.assembly import Parts, parts_of
 from sp_search.models.base import ModelSpec
 from sp_search.plugins import Plugin, suggest
+from sp_search.pricing import MOST_EXITS
 from sp_search.proposals import MOST_CORNERS, PRIOR, ProposalSpace
 from sp_search.refusals.asked import Asked
-from sp_search.refusals.ladder import MOST_EXITS
 from sp_search.sections import Dimension, PopulationSettings, SearchSettings
 from sp_search.strict import Problem, explained, show
 from sp_search.tasks.base import Task
