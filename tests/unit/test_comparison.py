@@ -133,7 +133,7 @@ def compared(file, tmp_path):
     """Return a comparison's folder: one arm met, one did not; nothing was trained."""
     arms = load_asked(file())
     for arm, least in zip(arms.arms, (5.0, 99.0), strict=True):
-        write_study(arm_folder(tmp_path, arm), least=least)
+        write_study(arm_folder(tmp_path, arm), least=least, study=arm.study.resolved())
     payload = build_comparison(arms, tmp_path)
     (tmp_path / "comparison.json").write_text(json.dumps(payload))
     return tmp_path, arms, payload
