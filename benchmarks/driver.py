@@ -33,7 +33,9 @@ from sp_search.store import MemoryStore
 from tests.flow.table_runner import Falling, TableRunner, new_search, recipe
 
 MEMBERS, LEVELS, SHIPPED_LEVELS, RUNS = 100, 101, 11, 2
-PAIRS, STARTING, SLOTS = 4, 0.25, 20
+PAIRS, STARTING, SLOTS = 3, 0.25, 20
+ONCE = ("over_tune_slices", "over_tune_one_second", "one_thousand", "ten_thousand")
+"""Pairs that have their spread in themselves, and what takes minutes."""
 DIAGNOSTICS = {
     "corr_need": None, "dead_halting": False, "exit_std": 0.0, "mean_exit": 1.0, "mean_need": 5.0, "over_spend": 0.2,
     "threshold": None, "validation_accuracy": 0.002,
@@ -301,11 +303,11 @@ def measure(name: str) -> dict[str, Any]:
 
 
 def main(names: list[str]) -> None:
-    """Measure the figures that are named, or all, twice each; keep every run beside those of other figures."""
+    """Measure the figures that are named, or all, most twice; keep every run beside those of other figures."""
     kept = RESULTS / "driver.json"
     for name in names or list(FIGURES):
         mine = []
-        for _ in range(RUNS):
+        for _ in range(1 if name in ONCE else RUNS):
             with multiprocessing.get_context("spawn").Pool(
                 1
             ) as pool:  # memory that an earlier run freed would hide growth
