@@ -58,6 +58,8 @@ def measured(assignment: Assignment) -> Measured:
 class Idle(Controller):
     """Is told that trials end, too."""
 
+    _staged_trials: frozenset[Any] = frozenset()
+
     def stop_trial(self, trial: Any) -> None:
         """Do nothing."""
 

@@ -297,7 +297,7 @@ class Minimum(Record):
 class RunnerState(BaseModel):
     """What a level runner carries between slices: arrays by name (torch tensors or none) and plain JSON values.
 
-    It is the whole of a trial: stored with its hash after every slice, it makes a killed trial go on bit for bit.
+    It is the whole of a trial: stored with its hash between slices, it makes a killed trial go on bit for bit.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -1,6 +1,6 @@
 """Where runner states live between slices and between levels: by member, visit and lineages, never by order of arrival.
 
-A state is the whole of a trial, stored after every slice with its hash and with the assignment that it belongs to. A
+A state is the whole of a trial, stored between slices with its hash and with the assignment that it belongs to. A
 trial that died goes on from its newest good slice. What a later level inherits, and what is selected, is the *finished*
 state of a visit: where only an earlier slice of it is left, the rest is run again, bit for bit.
 """
