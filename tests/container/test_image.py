@@ -1,9 +1,9 @@
 """Every step of the Dockerfile, run by a builder that needs no daemon, on a root made of Debian's packages.
 
 What stands in for `python:3.11-slim-bookworm` is Debian 12 with its own Python 3.11, as no registry of images is asked.
-Needs root, debootstrap, buildah, Debian's and Python's package registries, and 15 GB of disk; twenty minutes
-on two cores with others at work. Where
-torch's own index is out of reach SP_SEARCH_TORCH_INDEX names another, and SP_SEARCH_WHEELS a folder with its wheel.
+Needs root, debootstrap, buildah, Debian's and Python's package registries, and 15 GB of disk; twenty minutes on two
+busy cores. Where torch's own index is out of reach SP_SEARCH_TORCH_INDEX names another, and SP_SEARCH_WHEELS a folder
+with its wheel.
 """
 
 import json
