@@ -48,19 +48,19 @@ EVIL = [
 ]
 VALUES = [*EVIL, None, True, -1, 0, 1e308, 10**18, 10**400, [], {}, [[]], "x" * 5_000, float("nan"), float("inf")]
 COMMANDS = {
-    "logs": lambda folder: main(["logs", folder]),
-    "status": lambda folder: main(["status", folder]),
-    "report": lambda folder: main(["report", folder]),
-    "compare": lambda folder: main(["compare", folder, folder]),
-    "export": lambda folder: main(["export", folder]),
-    "ui": lambda folder: main(["ui", folder, "--dry-run"]),
-    "mlflow-sync": lambda folder: main(["mlflow-sync", folder, "--wait", "1"]),
-    "resume": lambda folder: main(["resume", folder, "--in-process"]),
-    "stop": lambda folder: main(["stop", folder, "--wait", "0"]),
-    "audit": lambda folder: main(["audit", folder, "--audits", "determinism", "--budget", "50"]),
-    "figures": lambda folder: main(["figures", "--study", folder, "--output", f"{folder}/figures"]),
-    "open": lambda folder: _called(sp_search.open, folder),
-    "load": lambda folder: _called(sp_search.load, folder),
+    "logs": lambda folder, clean: main(["logs", folder]),
+    "status": lambda folder, clean: main(["status", folder]),
+    "report": lambda folder, clean: main(["report", folder]),
+    "compare": lambda folder, clean: main(["compare", folder, clean]),
+    "export": lambda folder, clean: main(["export", folder]),
+    "ui": lambda folder, clean: main(["ui", folder, "--dry-run"]),
+    "mlflow-sync": lambda folder, clean: main(["mlflow-sync", folder, "--wait", "1"]),
+    "resume": lambda folder, clean: main(["resume", folder, "--in-process"]),
+    "stop": lambda folder, clean: main(["stop", folder, "--wait", "0"]),
+    "audit": lambda folder, clean: main(["audit", folder, "--audits", "noise", "--budget", "50"]),
+    "figures": lambda folder, clean: main(["figures", "--study", folder, "--output", f"{folder}/figures"]),
+    "open": lambda folder, clean: _called(sp_search.open, folder),
+    "load": lambda folder, clean: _called(sp_search.load, folder),
 }
 
 
@@ -213,7 +213,7 @@ def attack(finished, workplace, number, names, capsys):
     try:
         for name in names:
             signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
-            code = COMMANDS[name](str(folder))
+            code = COMMANDS[name](str(folder), str(finished))
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             out, err = capsys.readouterr()
             assert code in DOCUMENTED, f"{name}, {what}: exit code {code}: {err}"
