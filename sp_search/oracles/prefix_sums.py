@@ -1,8 +1,8 @@
 """Part `prefix_sums`: how many rollouts a convolution with recall needs for prefix sums, which is proven.
 
-The bound is that of the task of this name, the price that of the model `recall_conv` as `plan` states it, and the rates
-are rows of our own benchmarks; tests compare all three with where they come from. Left out: lineages that stop before
-their last step.
+The bound is that of the task of this name and the rates are rows of our own benchmarks; the price is that of the model
+`recall_conv` with every look at its full size, one to three times the most that `plan` foresees, which knows how many
+inputs there are. Tests compare all three with where they come from. Left out: lineages that stop early.
 """
 
 from __future__ import annotations

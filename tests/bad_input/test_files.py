@@ -101,7 +101,7 @@ HUGE = {
     "rollouts": ("scheduler: {kind: annealing, stop: 1000000000000}", "a program has 1,000 rollouts at most"),
     "rollouts of a mean budget": ("scheduler: {kind: annealing, budget: mean, exits: 1000000000}", "1,000 at most"),
     "a verification": ("selection: {n: 1000000000000}", "selection.n: got 1000000000000"),
-    "milestones": ("milestones: [" + "0.5, " * 30_000 + "0.6]", "it should have at most 100 items"),
+    "milestones": ("milestones: [" + "0.5, " * 5_000 + "0.6]", "it should have at most 100 items"),
     "gates": ("selection: {gates: [" + "iid, " * 30_000 + "iid]}", "it should have at most 100 items"),
     "audits": ("audits: [" + "{kind: wall_time}, " * 9_000 + "]", "it should have at most 100 items"),
     "levels": ("scheduler: {kind: annealing, resolution: 1e-12}", "are more than 10,000 levels"),

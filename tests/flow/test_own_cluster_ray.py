@@ -50,7 +50,7 @@ def test_four_trials_share_one_gpu(tmp_path):
     done = run(tmp_path, cluster={"cpus": 4, "gpus": 1}, gpu=0.25)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["events"][0] == {"event": "capacity", "slots": 4}
+    assert told["events"][0] == {"event": "capacity", "slots": 4, "gone": 0}
     assert told["ended"] == "resolved"
     rows = [json.loads(line) for line in (tmp_path / "slices.jsonl").read_text().splitlines()]
     assert {row["gpus"] for row in rows} == {"0"}

@@ -167,7 +167,7 @@ def test_a_strangers_loader_and_words_are_neither_run_nor_copied(tmp_path):
 
 
 DAMAGES = {
-    "no object": ("[]", "it is a list"),
+    "no object": ("[]", "holds a list, and should hold an object"),
     "no JSON": ("{", "cannot be read"),
     "no model": ("{}", r"KeyError: 'model'"),
     "a part that is not installed": ('{"model": {"kind": "os.system"}}', "another package has to be installed first"),

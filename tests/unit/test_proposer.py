@@ -74,7 +74,7 @@ def test_fields_of_the_model_and_the_prior_are_proposed_beside_the_axes(tmp_path
 
 
 def test_where_the_fields_of_most_points_do_not_fit_the_cheapest_are_taken(tmp_path: Path) -> None:
-    space = {**CONTENT["search"]["space"], "layers": {"low": 1, "high": 5000}}
+    space = {**CONTENT["search"]["space"], "layers": {"low": 1, "high": 1000}}
     study = asked(search={"space": space})
     proposer = proposer_of(study, tmp_path)
     proposed = proposer.propose(request(study, cap=proposer.space.cheapest.flops))
