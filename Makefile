@@ -31,13 +31,16 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: $(STAMP)
 	$(BIN)/sp-search run studies/quickstart.yaml
 
-# Ray's tests wait more than they compute, so two processes share two cores. Each is shown when it has ended.
+# Ray's tests wait more than they compute, so three processes share two cores. Each is shown when it has ended.
 test: $(STAMP)
-	@echo "tests: those that start Ray, and beside them all others; some minutes of silence"
-	@$(MAKE) --jobs=2 --output-sync=target --no-print-directory test-here test-ray
+	@echo "tests: of units, of whole runs, and those that start Ray; some minutes of silence"
+	@$(MAKE) --jobs=3 --output-sync=target --no-print-directory test-units test-wholes test-ray
 
-test-here: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not ray"
+test-units: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow and not ray" tests/unit tests/architecture
+
+test-wholes: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow and not ray" tests --ignore=tests/unit --ignore=tests/architecture
 
 test-ray: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow and ray"
