@@ -10,7 +10,7 @@ FIGURES ?= footprint quickstart prefix_growth longer addition predictor u_curve 
 	search_studies search detection
 
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test test-here test-ray test-all check format schema examples figures clean
+.PHONY: help quickstart test test-units test-wholes test-ray test-all check format schema examples figures clean
 
 help:
 	@echo "make quickstart   run studies/quickstart.yaml and say where the report is"

@@ -47,10 +47,12 @@ def _key(*, make: bool) -> bytes | None:
     with suppress(OSError, RuntimeError):
         if make and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            made = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+            with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(KEY_BYTES))
             with suppress(FileExistsError):  # another study made it this instant
-                made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(made, "wb") as file:
-                    file.write(secrets.token_bytes(KEY_BYTES))
+                os.link(made, path)  # whole, or not there
+            made.unlink()
         key = read_bytes(path, KEY_BYTES)
         return key if len(key) == KEY_BYTES else None
     return None
