@@ -131,8 +131,10 @@ def resume(
     """
     path, where = plain_folder(Path(folder)), _as_cluster(address, cluster)
     if holds_arms(path):
-        refuse_foreign_places(path, [where.storage], trust=trust)
-        return _drive_arms(recorded_arms(path), path, driver or manifest(path)["driver"], where)
+        asked = recorded_arms(path)
+        begins = [absolute_store(arm.study) for arm in asked.arms if not was_begun(arm_folder(path, arm))]
+        refuse_foreign_places(path, [where.storage], trust=trust, begins=begins)
+        return _drive_arms(asked, path, driver or manifest(path)["driver"], where)
     if not (path / LEDGER_NAME).exists():
         raise StorageError(f"{path} holds no {LEDGER_NAME}: it is no study folder; name one that run wrote")
     refuse_foreign_places(path, [where.storage], trust=trust)

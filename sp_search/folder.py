@@ -115,7 +115,7 @@ class _Manifest(BaseModel):
     driver: Literal["ray", "inprocess"] = "ray"
     tracking_uri: str | None = None
     checkpoints: str | None = None
-    arms: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]] = []
+    arms: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]] = []
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -131,24 +131,23 @@ def manifest(folder: Path) -> dict[str, Any]:
     return content
 
 
-def refuse_foreign_places(folder: Path, said: Sequence[str | None] = (), *, trust: bool = False) -> None:
+def refuse_foreign_places(
+    folder: Path, said: Sequence[str | None] = (), *, trust: bool = False, begins: Sequence[str | None] = ()
+) -> None:
     """Refuse to go to places outside a folder that it names, if somebody else began it and nobody said them.
 
     Args:
         folder: a study's, or a comparison's.
         said: addresses that the user named: what lies in them is said.
         trust: the user vouches for the folder, which is written down.
+        begins: addresses that it names for what nobody has begun yet.
 
     Raises:
         StudyError: names the places, and how to allow them.
     """
     content = manifest(folder)
     known = [place.rstrip("/") for place in said if place]
-    foreign = [
-        place
-        for place in foreign_places(content)
-        if not any(place == one or place.startswith(f"{one}/") for one in known)
-    ]
+    foreign = [place for place in foreign_places(content, begins) if not any(_below(place, one) for one in known)]
     if foreign and trust:
         write_json(folder / "manifest.json", sealed(content))
     elif foreign:
@@ -159,9 +158,13 @@ def refuse_foreign_places(folder: Path, said: Sequence[str | None] = (), *, trus
                 "if you know these places, say --trust"
             ]
         )
-    for arm in content.get("arms", []):
-        if (folder / "arms" / arm / "manifest.json").exists():
-            refuse_foreign_places(folder / "arms" / arm, said, trust=trust)
+    for arm in sorted((folder / "arms").glob("*/manifest.json")):  # also one that study.yaml alone names
+        refuse_foreign_places(arm.parent, said, trust=trust)
+
+
+def _below(place: str, said: str) -> bool:
+    """Whether a place is one that was said, or lies in it."""
+    return place == said or (place.startswith(f"{said}/") and ".." not in place.split("/"))
 
 
 def tracking_uri(folder: str | Path) -> str | None:

@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,13 @@ def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest if key is None else {**manifest, "seal": _seal(key, manifest)}
 
 
-def foreign_places(manifest: dict[str, Any]) -> list[str]:
-    """Return the places outside its folder that a manifest names, unless it was sealed by this user."""
-    named = [place for place in (manifest.get(name) for name in PLACES) if place]
+def foreign_places(manifest: dict[str, Any], begins: Sequence[str | None] = ()) -> list[str]:
+    """Return the places outside it that a manifest names, or what is to begin, unless it was sealed by this user."""
+    named = list(dict.fromkeys(place for place in (*map(manifest.get, PLACES), *begins) if place))
     key, said = _key(make=False), manifest.get("seal")
-    if key is not None and isinstance(said, str) and hmac.compare_digest(said.encode(), _seal(key, manifest).encode()):
+    if key is None or not isinstance(said, str):
+        return named
+    if hmac.compare_digest(said.encode(errors="replace"), _seal(key, manifest).encode()):
         return []
     return named
 

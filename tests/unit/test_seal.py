@@ -5,7 +5,8 @@ import stat
 
 import pytest
 
-from sp_search.errors import StudyError
+import sp_search
+from sp_search.errors import StorageError, StudyError
 from sp_search.folder import refuse_foreign_places
 from sp_search.seal import foreign_places, sealed
 
@@ -33,7 +34,7 @@ def test_what_i_began_is_mine_and_the_key_is_for_me_alone(home):
 
 
 @pytest.mark.parametrize(
-    "change", [{"checkpoints": "s3://other/x"}, {"tracking_uri": None}, {"seal": 3}, {"seal": "é"}]
+    "change", [{"checkpoints": "s3://other/x"}, {"tracking_uri": None}, {"seal": 3}, {"seal": "é"}, {"seal": "\ud800"}]
 )
 def test_a_place_that_changed_breaks_the_seal(change, home):
     assert foreign_places({**sealed(MANIFEST), **change})
@@ -67,9 +68,43 @@ def test_a_strangers_places_are_refused_until_they_are_said_or_vouched_for(folde
     refuse_foreign_places(folder)  # it was written down
 
 
-def test_the_arms_of_a_comparison_are_asked_too(folder):
+def test_a_place_that_leads_out_of_what_was_said_is_a_strangers(folder):
+    (folder / "manifest.json").write_text(json.dumps({"driver": "ray", "checkpoints": "/shared/../home/me"}))
+    with pytest.raises(StudyError, match=r"/shared/\.\./home/me"):
+        refuse_foreign_places(folder, ["/shared"])
+
+
+def test_an_arm_is_no_way_out_of_a_comparison(folder):
+    (folder / "manifest.json").write_text(json.dumps({"driver": "ray", "arms": [".."]}))
+    with pytest.raises(StorageError, match=r"manifest.json cannot be read: arms\.0"):
+        refuse_foreign_places(folder)
+
+
+@pytest.mark.parametrize("named", [["one"], []])
+def test_the_arms_of_a_comparison_are_asked_too_whoever_names_them(named, folder):
     (folder / "arms" / "one").mkdir(parents=True)
     (folder / "arms" / "one" / "manifest.json").write_text(json.dumps(MANIFEST))
-    (folder / "manifest.json").write_text(json.dumps({"driver": "ray", "tracking_uri": None, "arms": ["one"]}))
+    (folder / "manifest.json").write_text(json.dumps({"driver": "ray", "tracking_uri": None, "arms": named}))
     with pytest.raises(StudyError, match="them:5000"):
         refuse_foreign_places(folder)
+
+
+ARMS = """\
+name: both
+task: {kind: prefix_sums, bits: 4}
+scheduler: {kind: annealing, stop: 2}
+tracking: {uri: "http://them:5000"}
+arms:
+  - {name: one, model: {kind: recall_conv, width: 4}}
+  - {name: two, model: {kind: recall_conv, width: 8}}
+"""
+
+
+def test_an_arm_that_nobody_has_begun_is_not_begun_at_a_strangers_place(folder):
+    (folder / "study.yaml").write_text(ARMS)
+    begun = {"driver": "inprocess", "tracking_uri": None, "arms": ["one", "two"]}
+    (folder / "manifest.json").write_text(json.dumps(begun))
+    with pytest.raises(StudyError, match='names "http://them:5000", outside'):
+        sp_search.resume(folder)
+    assert foreign_places(sealed(begun), ["http://them:5000"]) == []
+    assert not (folder / "arms").exists()
