@@ -28,7 +28,10 @@ def patience_s() -> float:
 
 @contextmanager
 def watched(address: str, patience_s: float, look_s: float = LOOK_S) -> Iterator[None]:
-    """Send SIGTERM to this process once nothing at `address` (HOST:PORT) has taken a connection for `patience_s`."""
+    """Send SIGTERM to this process once nothing at `address` (HOST:PORT) has taken a connection for `patience_s`.
+
+    Time in which this process stood still itself, with nobody looking, is not the head's.
+    """
     left = threading.Event()
     watch = threading.Thread(target=_look, args=(address, patience_s, look_s, left), name="head", daemon=True)
     watch.start()
@@ -40,11 +43,11 @@ def watched(address: str, patience_s: float, look_s: float = LOOK_S) -> Iterator
 
 
 def _look(address: str, patience_s: float, look_s: float, left: threading.Event) -> None:
-    seen = time.monotonic()
+    away, looked = 0.0, time.monotonic()
     while not left.wait(look_s):
-        if _answers(address, look_s):
-            seen = time.monotonic()
-        elif (away := time.monotonic() - seen) > patience_s and not left.is_set():
+        answers, before, looked = _answers(address, look_s), looked, time.monotonic()
+        away = 0.0 if answers else away + min(looked - before, 3 * look_s)
+        if away > patience_s and not left.is_set():
             sys.stderr.write(f"\nthe cluster's head at {address} has not answered for {away:.0f} s: start a new one\n")
             os.kill(os.getpid(), signal.SIGTERM)
             return

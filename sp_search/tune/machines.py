@@ -13,8 +13,7 @@ from collections.abc import Iterable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from ray.exceptions import RayError
-
+from sp_search.errors import describe
 from sp_search.tune.nodes import LOOK_S, alive, survey, unfit
 
 UNSURE_S = 60.0
@@ -30,17 +29,27 @@ class Fit(NamedTuple):
     nodes: tuple[str, ...] | None
 
     def without(self, gone: str) -> Fit:
-        """Return it without a machine that is gone, before anybody has counted anew."""
-        return self if self.nodes is None else Fit(self.slots, tuple(node for node in self.nodes if node != gone))
+        """Return it without a machine that is gone, before anybody has counted anew; without its last one none fits."""
+        if self.nodes is None:
+            return self
+        nodes = tuple(node for node in self.nodes if node != gone)
+        return Fit(self.slots if nodes else 0, nodes)
 
 
 def fitting(machines: Iterable[Mapping[str, float]], cpu: float, gpu: float) -> int:
-    """Return how many trials fit side by side into machines with such resources, machine by machine."""
+    """Return how many trials fit side by side into machines with such resources: none is split between two GPUs."""
     slots = 0
     for machine in machines:
-        shares = [machine.get(name, 0.0) / wanted for name, wanted in (("CPU", cpu), ("GPU", gpu)) if wanted]
-        slots += int(min(shares) + 1e-9)
+        cpus, gpus = (machine.get(name, 0.0) for name in ("CPU", "GPU"))
+        fit = [_times(cpus, cpu)] if cpu else []
+        if gpu:
+            fit += [_times(gpus, gpu) if gpu >= 1 else int(gpus) * _times(1.0, gpu) + _times(gpus % 1.0, gpu)]
+        slots += min(fit)
     return slots
+
+
+def _times(whole: float, part: float) -> int:
+    return int(whole / part + 1e-9)
 
 
 class Machines:
@@ -116,26 +125,34 @@ class Machines:
             try:
                 self._look(alive())
                 failed = ""
-            except (RayError, OSError, RuntimeError) as error:  # of the storage, or a cluster that is going
-                said = f"the cluster's machines cannot be looked at: {str(error).strip().splitlines()[0]}"
+            except Exception as error:  # of the storage, or a cluster that is going: whatever it is, it is looked again
+                said = f"the cluster's machines cannot be looked at: {describe(error).splitlines()[0]}"
                 if said != failed:
                     self._news.put(said)
                 failed = said
 
     def _look(self, nodes: list[dict[str, Any]]) -> None:
-        there, now = {node["NodeID"] for node in nodes}, time.monotonic()
-        for node in [one for one in self._names if one not in there]:
-            self._left.add(node)
-            self._news.put(f"{self._names.pop(node)} has left")
-        self._count(nodes)
+        self._see_off(nodes)
+        now = time.monotonic()
         new = [node for node in nodes if node["NodeID"] not in self._names]
         new = [node for node in new if now >= self._refused.get(node["NodeID"], now)]
         if new:
             self._ask(new)
             self._count(nodes)
 
+    def _see_off(self, nodes: list[dict[str, Any]]) -> None:
+        there = {node["NodeID"] for node in nodes}
+        for node in [one for one in self._names if one not in there]:
+            self._left.add(node)
+            self._news.put(f"{self._names.pop(node)} has left")
+        self._count(nodes)
+
     def _ask(self, new: list[dict[str, Any]]) -> None:
-        wrong = unfit(survey(self._storage, engine=False, nodes=new, given_up=self._over.is_set))
+        def given_up() -> bool:
+            self._see_off(alive())  # a machine that is slow to answer may be waited for while another one leaves
+            return self._over.is_set()
+
+        wrong = unfit(survey(self._storage, engine=False, nodes=new, given_up=given_up))
         for node in [] if self._over.is_set() else new:
             name, why = _name(node), wrong.get(node["NodeID"])
             if why is None:

@@ -143,7 +143,8 @@ def survey(
             try:
                 machine = _machine(ray.get(one), calls[one], asked)
             except RayError as error:
-                silent[node] = _silent(calls[one], str(error).strip().splitlines()[-1])
+                said = str(error).strip() or type(error).__name__
+                silent[node] = _silent(calls[one], said.splitlines()[-1])
                 continue
             unseen = storage is not None and not machine.storage and not answered(storage, machine.answer)
             update = {"storage": "writes what the driver does not see"} if unseen else {}

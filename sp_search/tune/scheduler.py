@@ -92,9 +92,10 @@ class TuneBudgetScheduler(TrialScheduler):
         self._limit, self._progress, self._asked, self._interrupted = limit, progress, asked, interrupted
         self._pace = Pace(deadline_s)
         self._machines = machines or Machines.fixed(slots.count)
-        self._fit, self._none_since = self._machines.fit, 0.0
+        self._fit, self._none_since = self._machines.fit, time.monotonic()
         self._trials: dict[int, Trial] = {}
         self._losses: list[tuple[float, str]] = []
+        self._failing_since: float | None = None
         self._killed: dict[int, str] = {}
         self._error: Exception | None = None
         self._watched = 0.0
@@ -163,12 +164,13 @@ class TuneBudgetScheduler(TrialScheduler):
             del self._trials[member]
             work, reason = self._slots.forget(member), self._killed.pop(member, REASON.get())
             node = NODE.get() or (work.node if work is not None else "")
-            if work is not None and node and self._machines.unsure_s:
-                self._losses.append((time.monotonic(), node))
-                self._fit = self._fit.without(NODE.get())
+            self._fit = self._fit.without(NODE.get())
+            self._slots.count = min(self._slots.count, self._fit.slots)
             if work is not None and work.leaving:
                 self._feed(tune_controller, self._parked(work))
             elif work is not None:
+                if node and self._machines.unsure_s:
+                    self._losses.append((time.monotonic(), node))
                 attempt = work.assignment.attempt
                 self._feed(tune_controller, MemberLost(member=member, attempt=attempt, reason=reason))
 
@@ -297,8 +299,12 @@ class TuneBudgetScheduler(TrialScheduler):
 
     def _heed_limit(self, tune_controller: Any) -> None:
         reached = None if self.finished() else self._guarded(lambda: self._limit(self._search))
-        if reached == "failures" and self._losses:
-            return  # perhaps they went with their machine
+        if reached == "failures":
+            self._failing_since = self._failing_since or time.monotonic()
+            if self._losses and time.monotonic() - self._failing_since < self._machines.unsure_s:
+                return  # perhaps they went with their machine; later ones put it off no further
+        else:
+            self._failing_since = None
         if reached:
             self._feed(tune_controller, LimitReached(limit=reached).cutting(self._running_flops()))
 

@@ -3,6 +3,8 @@
 import signal
 import socket
 import threading
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,6 +40,22 @@ def test_a_head_that_answers_is_left_alone_and_nothing_looks_afterwards(head, tm
             head.accept()[0].close()
     assert (signals.received, capsys.readouterr().err) == ([], "")
     assert not [thread for thread in threading.enumerate() if thread.name == "head"]
+
+
+def test_a_driver_that_stood_still_itself_gives_its_head_time_to_answer(head, tmp_path, monkeypatch, capsys):
+    address, asked, often = address_of(head), count(), threading.Event()
+
+    def clock():
+        look = next(asked)
+        if look == 5:
+            often.set()
+        return 1000.0 * look
+
+    head.close()
+    monkeypatch.setattr("sp_search.tune.head.time", SimpleNamespace(monotonic=clock))
+    with Signals(tmp_path) as signals, watched(address, 50.0, look_s=0.01):
+        assert often.wait(50)
+    assert (signals.received, capsys.readouterr().err) == ([], "")
 
 
 @pytest.mark.parametrize(("rays", "ours"), [(None, 50.0), ("300", 290.0), ("1", 2.0)])
