@@ -108,7 +108,7 @@ def _rate(price: float, rates: list[Rate]) -> Rate:
 def _measured(study: Study, plan: Plan, row: PlannedLevel, seconds: float, clock: Callable[[], float]) -> Rate:
     """Time slices of ever more steps, until one takes `seconds`, and then the end of a trial; the first warms up."""
     assignment = _assignment(study, plan, row)
-    settings = study.train_settings(study.member_parts()[assignment.member])
+    longest = max(2, study.train_settings(study.member_parts()[assignment.member]).evaluate_every)
     steps = 1
     while True:
         slices = study.train.model_copy(update={"steps": 100 * steps, "evaluate_every": steps})
@@ -118,9 +118,9 @@ def _measured(study: Study, plan: Plan, row: PlannedLevel, seconds: float, clock
         begun = clock()
         state, _ = runner.step(assignment, state)
         trained = clock()
-        if steps > 1 and (trained - begun >= seconds or steps == settings.evaluate_every):
+        if steps > 1 and (trained - begun >= seconds or steps == longest):
             break
-        steps = min(4 * steps, max(2, settings.evaluate_every))
+        steps = min(4 * steps, longest)
     flops = state.meta["training_flops"]
     ended = state.model_copy(update={"meta": {**state.meta, "ended": ["exhausted"] * len(assignment.lineages)}})
     judging = clock()

@@ -168,6 +168,12 @@ class ProposalSpace:
                 found = found if reached is None else max(found, cost(parts, self._built(reached)))
         return found
 
+    def furthest(self, cap: float) -> list[dict[str, int]]:
+        """Return, for every axis, the program that goes as far along it alone as `cap` allows, in the base's fields."""
+        least, needs = {name: Range(axis.low, axis.low) for name, axis in self.axes.items()}, self._needs_of(self.base)
+        reached = (grown({**least, name: axis}, [], needs, cap) for name, axis in self.axes.items())
+        return [self._built(values) for values in reached if values is not None]
+
     def _built(self, values: dict[str, int]) -> dict[str, int]:
         """Return what is built for these values: under a mean budget every exit that there is."""
         exits = self.base.model.exits_axis()

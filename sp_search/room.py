@@ -7,16 +7,18 @@ are a lower bound: activations come on top.
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from sp_search import assembly
+from sp_search.assembly import Parts
 from sp_search.errors import StudyError
+from sp_search.proposals import ProposalSpace
 from sp_search.tasks.base import LARGEST_SUPPORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sp_search.assembly import Parts
     from sp_search.records import Member
     from sp_search.study import Cluster, Study
 
@@ -65,6 +67,9 @@ def dearest_levels(study: Study, members: list[Member]) -> list[tuple[str, Parts
     """Return every member's place in the study, its parts, and the values of its axes at its largest level."""
     if study.search is not None:
         own, space = study.member_parts()[0], study.search.space
+        if study.search.cap is not None:  # the largest values may be none that can be proposed together
+            reached = ProposalSpace.of(study.search, own, study.task.shape(), study.scheduler.budget)
+            return [("search.space", own, axis) for axis in reached.furthest(study.search.cap)]
         axis = {name: int(space[name].high or 1) for name in own.model.axes() if name in space}
         return [("search.space", own, axis)]
     parts = study.member_parts()
@@ -79,17 +84,24 @@ def dearest_levels(study: Study, members: list[Member]) -> list[tuple[str, Parts
 def refuse_without_room(study: Study, members: list[Member], cluster: Cluster, *, in_process: bool = False) -> None:
     """Refuse what this machine cannot run: GPUs that it does not have, or trials larger than its memory.
 
-    Machines of a cluster that runs already (`cluster.address`) are asked when the study connects to it.
+    Machines of a cluster that runs already (`cluster.address`, or one that this process is connected to) are asked when
+    the study connects to it.
 
     Raises:
         StudyError: names the settings, and what to do.
     """
-    if not in_process and cluster.address != "local":
+    if not in_process and (cluster.address != "local" or _connected()):
         return
     problems = list(_gpu_problems(study.resources.gpu, cluster.gpus, in_process=in_process))
     if problems:
         raise StudyError(problems)
     refuse_oversized(study, dearest_levels(study, members), _memory(), "this machine has")
+
+
+def _connected() -> bool:
+    """Whether this process has a connection to a cluster already, which comes before any other."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
 
 
 def _gpu_problems(gpu: float, promised: int | None, *, in_process: bool) -> Iterator[str]:

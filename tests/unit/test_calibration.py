@@ -65,6 +65,12 @@ def test_calibrating_measures_the_cheapest_and_the_dearest_level():
     assert all(value > 0 for rate in rates for value in rate)
 
 
+@pytest.mark.parametrize("slice_steps", [1, 2])
+def test_calibrating_ends_at_the_longest_slice_also_where_that_is_one_step(slice_steps):
+    study, plan = planned(train={"steps": 4, "evaluate_every": slice_steps})
+    assert len(calibration.calibrate(study, plan, seconds=float("inf"))) == 2
+
+
 def test_a_plan_says_trials_flops_time_and_disk_and_writes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.yaml").write_text(json.dumps(TINY))

@@ -1,5 +1,8 @@
 """What a machine has to have for a study is asked before anything is made or written."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from sp_search import room
@@ -63,6 +66,25 @@ def test_a_trial_that_this_machine_cannot_hold_is_refused_by_its_price(name, mon
     with pytest.raises(StudyError, match=r"population.members.0: a trial of it at rollouts 4 holds .* machine has"):
         refused(content)
     refused(content, ELSEWHERE)
+
+
+def test_only_proposals_within_the_cap_have_to_find_room(monkeypatch):
+    monkeypatch.setattr(room, "_memory", lambda: 1 << 30)
+    space = {"width": {"low": 1, "high": 100_000}, "rollouts": {"low": 1, "high": 8}}
+    search = {"search": {"kind": "optuna", "members": 2, "space": space}, "scheduler": {"kind": "fixed"}}
+    with pytest.raises(StudyError, match=r"search.space: a trial of it at rollouts 8, width 100000 holds"):
+        refused(search)
+    refused({**search, "search": {**search["search"], "cap": 1e6}})
+    with pytest.raises(StudyError, match=r"search.space: a trial of it at width \d+, rollouts 1 holds"):
+        refused({**search, "search": {**search["search"], "cap": 1e10}})
+
+
+def test_a_cluster_that_this_process_is_connected_to_is_asked_and_not_this_machine(monkeypatch):
+    monkeypatch.setattr(room, "_gpus", lambda: 0)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
+    refused({"resources": {"gpu": 1.0}})
+    with pytest.raises(StudyError, match="--in-process trains on the processor alone"):
+        refused({"resources": {"gpu": 1.0}}, in_process=True)
 
 
 def test_what_no_machine_holds_is_no_plan():
