@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -23,6 +24,7 @@ from typing import Any
 from sp_search.bucket import Bucket
 from sp_search.control import INBOX, driver_of, write_whole
 from sp_search.errors import StorageError
+from sp_search.keeping import WhenSafe
 from sp_search.ledger import read_ledger
 from sp_search.segments import fetch_ledger
 
@@ -32,15 +34,24 @@ ANNOUNCE_S = 15.0
 SILENT_S = 60.0
 """A driver that was heard of this long ago is gone: it died, or cannot reach the store."""
 FOLLOW_S = 5.0
-_NAME = re.compile(r"\d{20}-[0-9a-f]{8}\.json")
+_REQUEST = re.compile(rf"{INBOX}/(\d{{20}}-[0-9a-f]{{8}}\.json)")
 
 
 class Courier:
     """Brings a driver's requests from the copy of its study. Use it as a context manager."""
 
-    def __init__(self, folder: Path, bucket: Bucket, superseded: Callable[[], bool] = lambda: False) -> None:
-        """Carry from `bucket`, where the copy lies, to the study's `folder`, until its driver is superseded."""
-        self._folder, self._bucket, self._superseded = folder, bucket, superseded
+    def __init__(
+        self,
+        folder: Path,
+        bucket: Bucket,
+        superseded: Callable[[], bool] = lambda: False,
+        when_safe: WhenSafe = lambda act: act(),
+    ) -> None:
+        """Carry from `bucket`, where the copy lies, to the study's `folder`, until its driver is superseded.
+
+        A request stays at the copy until `when_safe`: until the copy of the ledger holds what came of it.
+        """
+        self._folder, self._bucket, self._superseded, self._when_safe = folder, bucket, superseded, when_safe
         self._brought: set[str] = set()
         self._announced: float | None = None
         self._silent = False
@@ -59,6 +70,8 @@ class Courier:
         """Say what was heard to the last, and that nobody is here any more."""
         self._over.set()
         self._thread.join(LOOK_S)
+        if kind is not None and self._silent:
+            return  # the store is away, and somebody waits for us to end
         if not self._thread.is_alive() and self._carry_or_say() and not self._superseded():
             with suppress(OSError):
                 self._bucket.remove(HERE)
@@ -83,7 +96,7 @@ class Courier:
             elif not here.exists():
                 if refused.exists():
                     self._bucket.write(f"{INBOX}/{refused.name}", refused.read_bytes())
-                self._bucket.remove(inside)
+                self._when_safe(partial(self._bucket.remove, inside))
             self._brought.add(name)
 
     def _carry_on(self) -> None:
@@ -105,8 +118,7 @@ class Courier:
 
 def requests_at(bucket: Bucket) -> list[str]:
     """Return the names of the requests that wait at a study's copy, oldest first."""
-    names = (name.rpartition("/")[2] for name in bucket.names(INBOX))
-    return [name for name in names if _NAME.fullmatch(name)]
+    return [found[1] for name in bucket.names(INBOX) if (found := _REQUEST.fullmatch(name))]
 
 
 def driver_at(bucket: Bucket) -> str | None:

@@ -35,10 +35,11 @@ LOOKS_ALONE = 10
 FULL_BYTES = 128 * 1024
 TRIES = 5
 """A segment that a running driver replaces may be gone between the list and the reading."""
+_DRIVER = re.compile(r"\d{6}-[0-9a-f]{8}")
 _SEGMENT = re.compile(
-    r"ledger/(?P<driver>\d{6}-[0-9a-f]{8})/(?P<first>\d{8})-(?P<last>\d{8})-(?P<sum>[0-9a-f]{16})\.jsonl"
+    rf"ledger/(?P<driver>{_DRIVER.pattern})/(?P<first>\d{{8}})-(?P<last>\d{{8}})-(?P<sum>[0-9a-f]{{16}})\.jsonl"
 )
-_BEGIN = re.compile(r"ledger/(?P<driver>\d{6}-[0-9a-f]{8})/from-(?P<first>\d{8})\.json")
+_BEGIN = re.compile(rf"ledger/(?P<driver>{_DRIVER.pattern})/from-(?P<first>\d{{8}})\.json")
 
 
 class Segment(NamedTuple):
@@ -177,8 +178,7 @@ class LedgerCopy(OwnDisk):
         try:
             held = assemble(bucket)
             self._refuse_older(folder, held)
-            taken = bucket.folders(SEGMENTS)
-            self.driver = 1 + (int(taken[-1].partition("-")[0]) if taken else 0)
+            self.driver = 1 + int(self._newest(none="000000-").partition("-")[0])
             self._name = f"{self.driver:06}-{secrets.token_hex(4)}"
             who = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
             begin = Segment(self._name, held.lines, held.lines - 1, "")
@@ -219,12 +219,17 @@ class LedgerCopy(OwnDisk):
         if self.superseded:
             raise StorageError(f"this driver was superseded: {self.superseded} goes on with the study")
 
-    def finish(self) -> None:
-        """Ship what is left; say what could not be."""
+    def finish(self, *, patient: bool = True) -> bool:
+        """Ship what is left, and say what could not be; return whether the store holds it all.
+
+        Args:
+            patient: try once more where the store was away by the last try, which takes many seconds.
+        """
         self._over.set()
         self._thread.join()
-        if not self.superseded:
+        if not self.superseded and (patient or not self._lags):
             self._ship_or_say()
+        return not self.superseded and not self._lags
 
     def _ship_on(self) -> None:
         while not self._over.wait(SHIP_S) and not self.superseded:
@@ -267,9 +272,12 @@ class LedgerCopy(OwnDisk):
         if shorter is not None:
             self._bucket.remove(shorter.name)
 
+    def _newest(self, none: str) -> str:
+        return max(filter(_DRIVER.fullmatch, self._bucket.folders(SEGMENTS)), default=none)
+
     def _newer(self) -> str:
         """Return who has taken the study over from this driver; nothing where nobody has."""
-        newest = self._bucket.folders(SEGMENTS)[-1]
+        newest = self._newest(none=self._name)  # somebody may have emptied the store
         if newest <= self._name:
             return ""
         with suppress(OSError, ValueError, KeyError, IndexError):

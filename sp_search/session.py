@@ -58,15 +58,17 @@ def copied(folder: Path) -> Iterator[OwnDisk]:
     bucket = Bucket(f"{store.location.rpartition('/')[0]}/study")
     ledger = LedgerCopy(folder, bucket)
     fetch = f"sp-search fetch {bucket.address} DIR"
+    ended = False
     try:
         _send(folder, bucket, ("study.yaml", "manifest.json"))
         sys.stderr.write(f"should this machine be lost: {fetch}, then sp-search resume DIR\n")
         sys.stderr.write(f"it can be asked from anywhere: sp-search status, pause, ... {bucket.address}\n")
-        with Courier(folder, bucket, lambda: bool(ledger.superseded)):
+        with Courier(folder, bucket, lambda: bool(ledger.superseded), ledger.when_safe):
             yield ledger
+        ended = True
     finally:
-        ledger.finish()
-        if not ledger.superseded:
+        whole = ledger.finish(patient=ended)
+        if not ledger.superseded and (whole or ended):
             count = _send(folder, bucket, files_of(folder, leave_out=STAYS))
             sys.stderr.write(f"copied {count} files to {bucket.address}: {fetch}\n")
 

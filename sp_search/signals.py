@@ -174,13 +174,13 @@ def _end_late(heard: socket.socket, left: threading.Event, grace_s: float) -> No
             return
         if not told:
             return
+        if told[0] == signal.SIGTERM and ends is None:  # also right after SIGINT, which bounds nothing
+            ends = time.monotonic() + grace_s
         if told[0] not in WATCHED or _echo(told[0], came):
             continue
         came.append(time.monotonic())
         if len(came) > 1 and not left.wait(OWN_S):
             _end_at_once(told[0], _runs[0].command if _runs else "the same command")
-        if told[0] == signal.SIGTERM and ends is None:
-            ends = came[-1] + grace_s
 
 
 def _end_interrupted(left: threading.Event) -> None:

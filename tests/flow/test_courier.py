@@ -79,7 +79,7 @@ def test_why_a_request_was_refused_stands_in_its_place(copy: Bucket, tmp_path: P
 
 
 def test_what_else_lies_there_is_left_alone(copy: Bucket, tmp_path: Path) -> None:
-    for name in ("driver", "a.json", "../escape.json", f"{0:020}-0123abcd.refused"):
+    for name in ("driver", "a.json", "../escape.json", f"{0:020}-0123abcd.refused", f"0/{0:020}-0123abcd.json"):
         copy.write(f"{INBOX}/{name}", b"{}")
     Courier(tmp_path, copy).carry()
     assert not (tmp_path / INBOX).exists()

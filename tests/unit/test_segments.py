@@ -9,6 +9,8 @@ import pytest
 
 from sp_search import segments
 from sp_search.bucket import Bucket
+from sp_search.control import Request, pending, signed
+from sp_search.courier import Courier, requests_at
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME, Ledger
 from sp_search.segments import LedgerCopy, OwnDisk, assemble, fetch_ledger
@@ -238,3 +240,51 @@ def test_what_a_resume_from_the_copy_may_need_is_kept_until_the_copy_is_beyond(t
     assert gone == ["first", "second"]
     OwnDisk().when_safe(lambda: gone.append("at once"))
     assert gone[-1] == "at once"
+
+
+def test_what_else_lies_beside_the_drivers_is_no_driver(tmp_path, bucket):
+    write(tmp_path / "a", 0, create=True)
+    one = LedgerCopy(tmp_path / "a", bucket)
+    bucket.write("ledger/tmp/x", b"")
+    write(tmp_path / "a", 1)
+    assert one.finish()
+    assert LedgerCopy(tmp_path / "a", bucket).driver == 2
+
+
+def test_a_store_that_somebody_emptied_ends_no_driver(tmp_path, bucket):
+    write(tmp_path / "a", 0, create=True)
+    one = LedgerCopy(tmp_path / "a", bucket)
+    one._ship()
+    shutil.rmtree(bucket.folder / "ledger")
+    write(tmp_path / "a", 1)
+    assert one.finish()
+    assert assemble(bucket).content == content(tmp_path / "a")
+
+
+def test_whoever_is_interrupted_does_not_wait_for_a_store_that_is_away(tmp_path, bucket):
+    write(tmp_path / "a", 0, create=True)
+    one = LedgerCopy(tmp_path / "a", bucket)
+    bucket.gone = True
+    one._ship_or_say()
+    bucket.gone = False
+    assert not one.finish(patient=False)
+    assert assemble(bucket).lines == 0
+    assert one.finish()
+    assert assemble(bucket).lines == 1
+
+
+def test_a_request_stays_at_the_copy_until_the_copy_holds_what_came_of_it(tmp_path, bucket):
+    write(tmp_path / "a", 0, create=True)
+    one = LedgerCopy(tmp_path / "a", bucket)
+    courier = Courier(tmp_path / "a", bucket, when_safe=one.when_safe)
+    name, text = signed(Request(ask="pause"))
+    for place in (name, f"0/{name}"):  # the second is nobody's, and in nobody's way
+        bucket.write(f"control/{place}", text.encode())
+    courier.carry()
+    write(tmp_path / "a", 1)  # its event
+    (heard,) = pending(tmp_path / "a")
+    heard.unlink()
+    courier.carry()
+    assert requests_at(bucket) == [name]
+    one.finish()
+    assert requests_at(bucket) == []

@@ -70,6 +70,19 @@ def test_sigterm_heard_from_two_senders_is_one():
     )  # fmt: skip
 
 
+def test_a_sigterm_right_after_ctrl_c_bounds_what_is_stuck():
+    stuck = STUCK.format(command=None)
+    with subprocess.Popen([sys.executable, "-c", stuck], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"here\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() + process.stderr.readline()
+        process.terminate()
+        said = process.communicate(timeout=50)[1]
+    assert (process.returncode, said.splitlines()[-1]) == (
+        143, b"interrupted by signal 15; to go on: sp-search resume 'runs/all of them'"
+    )  # fmt: skip
+
+
 def test_a_process_that_lets_go_in_time_lives_on(tmp_path):
     with Signals(tmp_path) as signals, bounded(50.0):
         signal.raise_signal(signal.SIGTERM)
