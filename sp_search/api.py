@@ -12,7 +12,7 @@ from sp_search.arms import Arm, Arms, arms_of, load_asked
 from sp_search.bucket import is_bucket
 from sp_search.comparison import COMPARISON_NAME, arm_folder, build_comparison
 from sp_search.control import driver_of, pending
-from sp_search.courier import brought_here, copy_at, driver_at, requests_at
+from sp_search.courier import brought_here, copy_at, driver_at, reaching, requests_at
 from sp_search.errors import StorageError, StudyError
 from sp_search.folder import (
     begun_arms,
@@ -163,7 +163,9 @@ def status(folder: str | Path) -> dict[str, Any]:
     if is_bucket(str(folder)):
         copy = copy_at(str(folder))
         with brought_here(copy) as here:
-            return _status(here, driver_at(copy), requests_at(copy))
+            with reaching(copy):
+                driver, asked = driver_at(copy), requests_at(copy)
+            return _status(here, driver, asked)
     path = plain_folder(Path(folder))
     if holds_arms(path):
         return _arms_status(path)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sp_search.bucket import Bucket, is_bucket
 from sp_search.control import INBOX, Request, changed_study, driver_of, event_of, send, signed
-from sp_search.courier import brought_here, copy_at, driver_at, requests_at
+from sp_search.courier import brought_here, copy_at, driver_at, reaching, requests_at
 from sp_search.errors import StorageError, StudyError
 from sp_search.folder import holds_arms, manifest
 from sp_search.ledger import read_ledger
@@ -111,7 +111,8 @@ class BucketDoor(Door):
 
     def driver(self) -> str | None:
         """Return who said lately that he drives it."""
-        return driver_at(self._bucket)
+        with reaching(self._bucket):
+            return driver_at(self._bucket)
 
     def put(self, request: Request) -> str:
         """Store the request."""
@@ -123,14 +124,17 @@ class BucketDoor(Door):
         return name
 
     def waits(self, name: str) -> bool:
-        """Whether the request is still stored."""
-        return name in requests_at(self._bucket)
+        """Whether the request is still stored; it was, so it is where the store does not answer."""
+        try:
+            return name in requests_at(self._bucket)
+        except OSError:
+            return True
 
     def refusal(self, name: str) -> str | None:
         """Return the last line of what stands in its place."""
         try:
             refused = self._bucket.read(f"{INBOX}/{Path(name).with_suffix('.refused')}")
-        except FileNotFoundError:
+        except OSError:  # there is none, or nobody can say
             return None
         return refused.decode(errors="replace").rstrip().rpartition("\n")[2]
 

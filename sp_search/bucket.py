@@ -8,6 +8,7 @@ consistency since December 2020, Google's from the beginning). Nothing of sp_sea
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 SCHEMES = ("s3", "gs")
@@ -70,6 +71,11 @@ class Bucket:
 def is_bucket(address: str) -> bool:
     """Whether an address names an object store, not a folder."""
     return address.partition("://")[0] in SCHEMES and "://" in address
+
+
+def is_plain(address: str) -> bool:
+    """Whether an address is that of something in an object store, and holds neither a login nor an endpoint."""
+    return re.fullmatch(rf"({'|'.join(SCHEMES)})://[A-Za-z0-9._-]+(/[^?#]*)?", address) is not None
 
 
 def is_gs(address: str) -> bool:

@@ -21,9 +21,9 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
-from sp_search.bucket import Bucket
+from sp_search.bucket import Bucket, is_plain, told
 from sp_search.control import INBOX, driver_of, write_whole
-from sp_search.errors import StorageError
+from sp_search.errors import StorageError, StudyError
 from sp_search.keeping import WhenSafe
 from sp_search.ledger import read_ledger
 from sp_search.segments import fetch_ledger
@@ -131,12 +131,43 @@ def driver_at(bucket: Bucket) -> str | None:
     return driver if silent_s < SILENT_S else None
 
 
+def bucket_at(address: str) -> Bucket:
+    """Return what lies at the address of an object store that somebody named.
+
+    Raises:
+        StudyError: it holds credentials, which are not repeated, or names no bucket.
+    """
+    if not is_plain(address):
+        plain = "the address of an object store should be s3://BUCKET/PREFIX alone"
+        raise StudyError([f"{plain}: credentials and endpoint come from the environment (AWS_*)"])
+    return Bucket(address)
+
+
+@contextmanager
+def reaching(bucket: Bucket) -> Iterator[None]:
+    """Say of a store that does not answer which one it is; an error of this machine's disk passes.
+
+    Raises:
+        StorageError: in its place.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise StorageError(
+            f"cannot read {bucket.address}: {told(error)}. Mend the storage or wait for it, then try again"
+        ) from error
+
+
 def copy_at(address: str) -> Bucket:
     """Return the copy of a study in an object store, by its own address or by that of its checkpoints or their folder.
 
     Raises:
+        StudyError: as `bucket_at`.
         StorageError: no study's copy lies there.
     """
+    bucket_at(address)
     base = re.sub(r"/(study|checkpoints)/?$", "", address.rstrip("/"))
     bucket = Bucket(f"{base}/study")
     try:
@@ -154,9 +185,10 @@ def brought_here(bucket: Bucket) -> Iterator[Path]:
     """Give a temporary folder with what a study's copy says of where it stands: its manifest, file and ledger."""
     with TemporaryDirectory(prefix="sp_search-") as name:
         folder = Path(name)
-        for file in ("manifest.json", "study.yaml"):
-            (folder / file).write_bytes(bucket.read(file))
-        fetch_ledger(bucket, folder)
+        with reaching(bucket):
+            for file in ("manifest.json", "study.yaml"):
+                (folder / file).write_bytes(bucket.read(file))
+            fetch_ledger(bucket, folder)
         yield folder
 
 

@@ -11,13 +11,12 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, ValidationError, ValidationInfo, WrapValidator, field_validator
 
 from sp_search.assembly import Parts, parts_of
 from sp_search.audits.base import Audit
-from sp_search.bucket import is_bucket
+from sp_search.bucket import is_bucket, is_plain
 from sp_search.errors import StudyError
 from sp_search.models.base import ModelSpec
 from sp_search.priors.base import SpeedPrior
@@ -178,8 +177,7 @@ class Cluster(Section):
         if storage is None:
             return None
         if is_bucket(storage):
-            parts = urlsplit(storage)
-            if not parts.hostname or "@" in parts.netloc or parts.query:
+            if not is_plain(storage):
                 raise ValueError(
                     "it should be s3://BUCKET/PREFIX alone: credentials and endpoint come from the environment (AWS_*)"
                 )

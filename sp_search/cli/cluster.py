@@ -99,13 +99,15 @@ def fetch(source: str, folder: StudyFolder, /, *, address: str | None = None, ch
         address: of the cluster's dashboard, http://HEAD:8265.
         checkpoints: bring these along too, to resume here; those of a study in a bucket stay there and are found.
     """
-    from sp_search.bucket import Bucket, is_bucket
+    from sp_search.bucket import is_bucket
+    from sp_search.courier import bucket_at, reaching
     from sp_search.submission import require_address
 
     if folder.exists():
         raise StorageError(f"{folder} exists: name a new folder")
     if is_bucket(source):
-        count = _downloaded(Bucket(source), folder)
+        with reaching(bucket := bucket_at(source)):
+            count = _downloaded(bucket, folder)
     elif address is None:
         raise StudyError([f"{source} is no s3://BUCKET/...: say on which cluster it lies (--address http://HEAD:8265)"])
     else:
@@ -133,7 +135,10 @@ def _downloaded(bucket: Bucket, folder: Path) -> int:
         studies = [f"{bucket.address}/{name.rpartition('/')[0]}" for name in names if name.endswith("/manifest.json")]
         near = f"; there are {', '.join(studies[:10])}" if studies else ""
         raise StorageError(f"{bucket.address} holds no manifest.json, so it is no study's folder{near}")
-    return download(bucket, folder, leave_out=(SEGMENTS,)) + bool(fetch_ledger(bucket, folder))
+    try:
+        return download(bucket, folder, leave_out=(SEGMENTS,)) + bool(fetch_ledger(bucket, folder))
+    except ValueError as error:  # a name that would leave the folder
+        raise StorageError(str(error)) from error
 
 
 def _cluster(file: Path | None, nodes: int | None, storage: str | None) -> Cluster:

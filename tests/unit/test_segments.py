@@ -9,8 +9,9 @@ import pytest
 
 from sp_search import segments
 from sp_search.bucket import Bucket
+from sp_search.cli import main
 from sp_search.control import Request, pending, signed
-from sp_search.courier import Courier, requests_at
+from sp_search.courier import Courier, reaching, requests_at
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME, Ledger
 from sp_search.segments import LedgerCopy, OwnDisk, assemble, fetch_ledger
@@ -288,3 +289,26 @@ def test_a_request_stays_at_the_copy_until_the_copy_holds_what_came_of_it(tmp_pa
     assert requests_at(bucket) == [name]
     one.finish()
     assert requests_at(bucket) == []
+
+
+@pytest.mark.parametrize(
+    "address", ["s3://", "s3://key:secret@bucket/x", "gs://key:sec/ret@bucket/x", "s3://a?b=secret"]
+)
+def test_an_address_with_credentials_is_refused_and_not_repeated(address, tmp_path, capsys):
+    for command in (
+        ["status", address],
+        ["pause", address],
+        ["logs", address],
+        ["fetch", address, str(tmp_path / "a")],
+    ):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert "credentials and endpoint come from the environment" in said
+        assert "ret" not in said
+
+
+def test_a_store_that_does_not_answer_is_the_storages_fault_and_a_full_disk_is_not(bucket):
+    with pytest.raises(StorageError, match=f"cannot read {bucket.address}: When listing"), reaching(bucket):
+        raise OSError("When listing objects")
+    with pytest.raises(FileNotFoundError), reaching(bucket):
+        (bucket.folder / "nothing").read_bytes()

@@ -106,6 +106,7 @@ def test_a_submission_is_refused_before_anything_is_sent(options, said, capsys, 
     ("storage", "said"),
     [
         ("s3://key:secret@bucket/x", "credentials and endpoint come from the environment"),
+        ("s3://key:sec/ret@bucket/x", "credentials and endpoint come from the environment"),
         ("s3://", "credentials and endpoint"),
         ("s3://bucket/x?endpoint_override=http://here", "come from the environment"),
         ("relative/folder", "a path from the root"),
