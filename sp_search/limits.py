@@ -58,7 +58,10 @@ def session_seconds(entries: list[dict[str, Any]]) -> float:
 
 
 def repeated_flops(study: Study, entries: list[dict[str, Any]]) -> float:
-    """Return an upper bound of the training paid twice: one slice for every trial that was lost or restored."""
+    """Return an upper bound of the training paid twice: the level of every trial that was lost or restored.
+
+    How much of it was stored is not in the ledger: on Ray short slices are not (`tune.actor.STORE_S`).
+    """
     repeated = 0.0
     for entry in entries:
         if entry.get("event", {}).get("event") not in ("restored", "member_lost"):
@@ -67,7 +70,5 @@ def repeated_flops(study: Study, entries: list[dict[str, Any]]) -> float:
             if "assignment" in action:
                 at = Assignment.model_validate(action["assignment"])
                 own = parts_of(study.model, study.prior, at.config)
-                settings = study.train_settings(own)
-                level = training_flops(study, own, at.budget.axis) * len(at.lineages)
-                repeated += level * min(1.0, settings.evaluate_every / settings.steps)
+                repeated += training_flops(study, own, at.budget.axis) * len(at.lineages)
     return repeated

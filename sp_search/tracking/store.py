@@ -64,15 +64,16 @@ class Store:
         """Learn which runs of the study the store has; where its own is gone, everything is to be written anew.
 
         What was made just before a crash, or while an answer was lost, is found here and not made twice. A server
-        that made a run after we had given up has two: the one that nothing was written to is deleted.
+        that made a run after we had given up has two: the one that nothing was written to is deleted, by anybody. A
+        run with content is never deleted: somebody may have copied our tags into one of their own.
         """
         if self._looked:
             return
         self.runs.clear()
-        written_first = sorted(self._search(study_id), key=lambda run: ("run_of" not in run.data.tags, run.info.run_id))
-        for run in written_first:
+        found = [run for run in self._search(study_id) if KEY_TAG in run.data.tags]
+        for run in sorted(found, key=lambda run: ("run_of" not in run.data.tags, run.info.start_time, run.info.run_id)):
             kept = self.runs.setdefault(run.data.tags[KEY_TAG], run.info.run_id)
-            if kept != run.info.run_id:
+            if kept != run.info.run_id and _blank(run):
                 self.client.delete_run(run.info.run_id)
         self._looked = True
         if STUDY not in self.runs:
@@ -259,3 +260,8 @@ class Store:
         partial = self.memory.with_suffix(".partial")
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         os.replace(partial, self.memory)
+
+
+def _blank(run: Run) -> bool:
+    """Whether nothing was written to a run since it was made."""
+    return "run_of" not in run.data.tags and not run.data.metrics and not run.data.params

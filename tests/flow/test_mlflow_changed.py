@@ -87,6 +87,25 @@ def test_two_processes_never_ship_one_study_to_one_store(uri: str, tmp_path: Pat
     ship(uri, folder)
 
 
+def test_a_run_of_somebody_who_copied_our_tags_is_neither_deleted_nor_written_to(uri: str, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    write_study(folder)
+    ship(uri, folder)
+    client, ours = runs_of(uri)
+    experiment, study = ours[0].info.experiment_id, of(ours, "study")[0]
+    copy = client.create_run(experiment, tags=study.data.tags).info.run_id
+    marked = {name: study.data.tags[name] for name in ("sp_search.study", "sp_search.run")}
+    own = client.create_run(experiment, start_time=1, tags=marked).info.run_id
+    client.log_metric(own, "hers", 1.0)
+    beside = client.create_run(experiment, tags={"sp_search.study": marked["sp_search.study"]}).info.run_id
+    (folder / "mlflow.json").unlink()
+    ship(uri, folder)
+    assert {run.info.run_id for run in runs_of(uri)[1]} == {*(run.info.run_id for run in ours), copy, own, beside}
+    assert client.get_run(own).data.metrics == {"hers": 1.0}
+    assert "hers" not in client.get_run(study.info.run_id).data.metrics
+    assert not client.get_run(copy).data.metrics
+
+
 def test_runs_that_somebody_deleted_with_their_store_are_shipped_anew(
     uri: str, fresh_store: Path, tmp_path: Path
 ) -> None:
