@@ -198,8 +198,13 @@ def _drive(study: Study, plan: Plan, ledger: Ledger, search: Search, driver: Dri
                     line.close()
             for assignment in list(search.cut.values()):  # nobody is left who could say it
                 search.feed(parked(store, assignment))
+
+            def look_up() -> None:
+                copy.check()
+                inbox.look_up(search)
+
             try:
-                result = _answer(inbox.study, plan, search, ledger, lambda: inbox.look_up(search))
+                result = _answer(inbox.study, plan, search, ledger, look_up)
             except GoesOn:
                 continue
             inbox.forget()

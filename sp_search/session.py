@@ -49,7 +49,7 @@ def copied(folder: Path) -> Iterator[OwnDisk]:
     """Keep a copy of the study's ledger beside its checkpoints, if these lie in an object store; at the end, of all.
 
     Raises:
-        StorageError: the store cannot be reached, or another driver has taken the study over.
+        StorageError: the store cannot be reached, or another driver has taken the study over, be it at the end.
     """
     store = store_of(folder)
     if not isinstance(store, BucketStore):
@@ -71,6 +71,7 @@ def copied(folder: Path) -> Iterator[OwnDisk]:
         if not ledger.superseded and (whole or ended):
             count = _send(folder, bucket, files_of(folder, leave_out=STAYS))
             sys.stderr.write(f"copied {count} files to {bucket.address}: {fetch}\n")
+    ledger.check()  # an answer that somebody else goes on from is none
 
 
 def _send(folder: Path, bucket: Bucket, names: Iterable[str]) -> int:

@@ -16,7 +16,9 @@ from sp_search.cli import main
 from sp_search.control import INBOX, Request, pending, signed
 from sp_search.courier import Courier, copy_at, driver_at, requests_at
 from sp_search.errors import StorageError
-from sp_search.ledger import read_ledger
+from sp_search.ledger import Ledger, read_ledger
+from sp_search.segments import assemble
+from sp_search.session import copied
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -98,6 +100,25 @@ def test_a_store_that_is_gone_does_not_stop_a_driver(
     with Courier(tmp_path, Bucket("s3://no-such-bucket/study")):
         pass
     assert capsys.readouterr().err.count("cannot be heard now") == 1
+
+
+def test_a_driver_that_another_one_superseded_while_it_measured_its_answer_says_so(
+    copy: Bucket, tmp_path: Path
+) -> None:
+    place = copy.address.removesuffix("/study") + "/checkpoints"
+    (tmp_path / "manifest.json").write_text(json.dumps({"driver": "inprocess", "checkpoints": place}))
+    (tmp_path / "study.yaml").write_text("{}")
+
+    def drive() -> None:
+        with Ledger(tmp_path, create=True) as ledger:
+            ledger.append({"header": {}})
+            with copied(tmp_path):
+                copy.write("ledger/000002-00000000/from-00000000.json", b"")
+                ledger.append({"number": 1})
+
+    with pytest.raises(StorageError, match="superseded: driver 000002-00000000 goes on"):
+        drive()
+    assert assemble(copy).lines == 0, "it sent nothing any more"
 
 
 @pytest.fixture
