@@ -11,8 +11,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from sp_search.effects import effect, holm, mean
-from sp_search.errors import StudyError
+from sp_search.errors import StorageError, StudyError
 from sp_search.folder import holds_arms, manifest, recorded_study
 from sp_search.ledger import read_ledger
 from sp_search.plain_files import plain_folder, read_json
@@ -84,8 +86,14 @@ def read_study(folder: Path) -> Ran:
     entries = read_ledger(folder)
     study = recorded_study(entries, folder)
     reader = LedgerReader()
-    for entry in entries:
-        reader.read(entry)
+    try:
+        for entry in entries:
+            reader.read(entry)
+    except ValidationError as error:
+        where = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:5])
+        raise StorageError(
+            f"the ledger of {folder} cannot be read by this version: {where}; restore it from a copy"
+        ) from error
     path = folder / "result.json"
     result = read_json(path) if path.exists() else {}
     last: dict[str, Any] = next(

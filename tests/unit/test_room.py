@@ -24,6 +24,12 @@ BASE = {
 LOCAL, ELSEWHERE = Cluster(), Cluster(address="head:6379")
 
 
+@pytest.fixture(autouse=True)
+def _no_session_of_ray(monkeypatch):
+    """Other tests of this process may have left one."""
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))
+
+
 def refused(content, cluster=LOCAL, **options):
     study = study_of({**BASE, **content})
     room.refuse_without_room(study, plan_study(study).population.members, cluster, **options)
