@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from sp_search.arms import Arm, Arms, arms_of, load_asked
+from sp_search.arms import Arms, arms_of, load_asked
 from sp_search.bucket import is_bucket
-from sp_search.comparison import COMPARISON_NAME, arm_folder, build_comparison
+from sp_search.comparing import Comparison, begin_arms, compare_arms, drive_arms, read_written
+from sp_search.comparison import COMPARISON_NAME, arm_folder
 from sp_search.control import driver_of, pending
 from sp_search.courier import brought_here, copy_at, driver_at, reaching, requests_at
 from sp_search.errors import StorageError, StudyError
 from sp_search.folder import (
-    begun_arms,
     holds_arms,
     manifest,
     new_folder,
     recorded_arms,
     recorded_study,
     refuse_foreign_places,
-    write_json,
 )
 from sp_search.ledger import LEDGER_NAME, is_over, read_ledger, was_begun
+from sp_search.minimum import found_cap
 from sp_search.plain_files import plain_folder, read_json, understood
 from sp_search.plan import Plan, plan_study
 from sp_search.records import derive_seed
 from sp_search.room import refuse_without_room
 from sp_search.running import RESULT_NAME, Driver, Result, absolute_store, begin, go_on, replayed
-from sp_search.search import found_cap
-from sp_search.signals import interruptible
 from sp_search.study import Cluster, Study, load_cluster, study_of
 
 if TYPE_CHECKING:
@@ -54,22 +51,6 @@ __all__ = [
 
 EXPORT_EXAMPLES = 1_024
 """Fresh inputs on which an export has to answer as the program does."""
-
-
-@dataclass(frozen=True)
-class Comparison(Result):
-    """What a study with arms leaves: the content of `comparison.json`, and the result of every arm that has ended."""
-
-    arms: dict[str, Result]
-
-    @property
-    def exit_code(self) -> int:
-        """The highest of its arms', as a study gives the highest that applies to it; 3 where no arm has ended."""
-        return max((arm.exit_code for arm in self.arms.values()), default=3)
-
-    def program(self) -> Program:
-        """Refuse: every arm has a program of its own."""
-        raise StudyError([f"a comparison has a program for each arm: take one of arms, {', '.join(self.arms)}"])
 
 
 def run(
@@ -102,7 +83,7 @@ def run(
         raise StudyError([f"driver: got {driver!r}. Known: {', '.join(get_args(Driver))}."])
     asked, where = _as_asked(study, overrides, seed), _as_cluster(address, cluster)
     if isinstance(asked, Arms):
-        return _begin_arms(asked, output, driver, where)
+        return begin_arms(asked, output, driver, where)
     plan = plan_study(asked)
     refuse_without_room(asked, plan.population.members, where, in_process=driver == "inprocess")
     return begin(asked, plan, new_folder(asked.name, output), driver, where)
@@ -134,14 +115,14 @@ def resume(
         asked = recorded_arms(path)
         begins = [absolute_store(arm.study) for arm in asked.arms if not was_begun(arm_folder(path, arm))]
         refuse_foreign_places(path, [where.storage], trust=trust, begins=begins)
-        return _drive_arms(asked, path, driver or manifest(path)["driver"], where)
+        return drive_arms(asked, path, driver or manifest(path)["driver"], where)
     if not (path / LEDGER_NAME).exists():
         raise StorageError(f"{path} holds no {LEDGER_NAME}: it is no study folder; name one that run wrote")
     refuse_foreign_places(path, [where.storage], trust=trust)
     result = go_on(path, driver, where)
     comparison = path.resolve().parent.parent
     if path.resolve().parent.name == "arms" and holds_arms(comparison):  # an arm has another answer than it told
-        _compare(recorded_arms(comparison), comparison)
+        compare_arms(recorded_arms(comparison), comparison)
         sys.stderr.write(f"compared anew: {comparison / 'report.html'}\n")
     return result
 
@@ -212,18 +193,11 @@ def open(folder: str | Path) -> Result:
     if (path / COMPARISON_NAME).exists():
         asked = recorded_arms(path)
         arms = {arm.name: open(arm_folder(path, arm)) for arm in asked.arms if was_begun(arm_folder(path, arm))}
-        return Comparison(path, _read_json(path / COMPARISON_NAME), arms)
+        return Comparison(path, read_written(path / COMPARISON_NAME), arms)
     if (path / RESULT_NAME).exists() and is_over(read_ledger(path)):
-        return Result(path, _read_json(path / RESULT_NAME))
+        return Result(path, read_written(path / RESULT_NAME))
     known = status(path)
     return Result(path, {**known, "met": False, "ended": "interrupted" if known["driver"] is None else "running"})
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path)
-    except (FileNotFoundError, StorageError) as error:
-        raise StorageError(f"{error}, or have it written anew: sp-search resume {path.parent}") from None
 
 
 def report(folder: str | Path) -> Path:
@@ -233,7 +207,7 @@ def report(folder: str | Path) -> Path:
     path = plain_folder(Path(folder))
     with understood(path):
         if holds_arms(path):
-            _compare(recorded_arms(path), path)
+            compare_arms(recorded_arms(path), path)
             return path / "report.html"
         return write_report(path)
 
@@ -315,47 +289,6 @@ def _refuse_arms(folder: Path) -> None:
     if holds_arms(plain_folder(folder)):
         arms = ", ".join(str(folder / "arms" / name) for name in manifest(folder)["arms"])
         raise StorageError(f"{folder} holds a comparison, with a program for each arm: take one of {arms}")
-
-
-def _begin_arms(asked: Arms, output: str | Path | None, driver: Driver, where: Cluster) -> Comparison:
-    """Write down what is compared, then run every arm."""
-    for arm in asked.arms:
-        members = plan_study(arm.study).population.members
-        refuse_without_room(arm.study, members, where, in_process=driver == "inprocess")
-    folder = new_folder(asked.name, output)
-    (folder / "study.yaml").write_text(asked.dump_yaml(), encoding="utf-8")
-    write_json(folder / "manifest.json", begun_arms(asked, driver, absolute_store(asked.arms[0].study)))
-    return _drive_arms(asked, folder, driver, where)
-
-
-def _drive_arms(asked: Arms, folder: Path, driver: Driver, where: Cluster) -> Comparison:
-    """Bring every arm to its end, one after another; then write the table and the page."""
-    results = {}
-    with interruptible(folder):
-        for arm in asked.arms:
-            sys.stderr.write(f"arm {arm.name}\n")
-            results[arm.name] = _drive_arm(arm, arm_folder(folder, arm), driver, where)
-    return Comparison(folder, _compare(asked, folder), results)
-
-
-def _drive_arm(arm: Arm, own: Path, driver: Driver, where: Cluster) -> Result:
-    """Begin, go on with, or read one arm."""
-    if (own / RESULT_NAME).exists() and is_over(read_ledger(own)) and not pending(own):
-        return Result(own, _read_json(own / RESULT_NAME))
-    if was_begun(own):
-        return go_on(own, driver, where)
-    own.mkdir(parents=True, exist_ok=True)
-    return begin(arm.study, plan_study(arm.study), own, driver, where)
-
-
-def _compare(asked: Arms, folder: Path) -> dict[str, Any]:
-    """Write `comparison.json` and the page from what the arms left so far."""
-    from sp_search.report.comparison import write_comparison_page
-
-    payload = build_comparison(asked, folder)
-    write_json(folder / COMPARISON_NAME, payload)
-    write_comparison_page(folder)
-    return payload
 
 
 def _arms_status(folder: Path) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sp_search.bucket import Bucket, is_bucket
-from sp_search.control import INBOX, Request, changed_study, driver_of, event_of, send, signed
+from sp_search.control import INBOX, driver_of, send, signed
 from sp_search.courier import brought_here, copy_at, driver_at, reaching, requests_at
 from sp_search.errors import StorageError, StudyError
 from sp_search.folder import holds_arms, manifest
 from sp_search.ledger import read_ledger
+from sp_search.requested import Request, changed_study, event_of
 from sp_search.running import replayed
 
 WAIT_S = 10.0

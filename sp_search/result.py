@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from sp_search.audits.base import Verdict
 from sp_search.levels import LevelOutcome, counts
+from sp_search.minimum import found_cap, statistical_minimum
 from sp_search.plan import Plan
 from sp_search.records import Count, Interval, LineageMeasurement, Minimum, Sample, Selection
-from sp_search.search import Search, found_cap, statistical_minimum
+from sp_search.search import Search
 from sp_search.selection import accuracy_interval, alpha_of_look, mean_interval
 from sp_search.study import Study
 

@@ -27,7 +27,7 @@ Address = Annotated[str | None, Parameter(name="--address")]
 
 
 def _ask(place: str, address: str | None, wait: float, **asked: Any) -> Answer:
-    from sp_search.control import Request
+    from sp_search.requested import Request
 
     request = Request(**asked)
     if address is None:
@@ -43,7 +43,7 @@ def _asked(place: StudyPlace, request: str, /, *, wait: Wait = 10.0) -> Answer:
     from pydantic import ValidationError
 
     from sp_search.asking import ask
-    from sp_search.control import Request
+    from sp_search.requested import Request
 
     try:
         wanted = Request.model_validate_json(request)

@@ -16,10 +16,11 @@ from sp_search.drive.cluster import Cluster, Stragglers
 from sp_search.drive.world import VERIFIED_ON, RunnerWorld, World
 from sp_search.events import Action, Capacity, MemberLost, Proposer, Restored, SearchEvent
 from sp_search.levels import LevelOutcome, Terms
+from sp_search.minimum import found_cap, statistical_minimum
 from sp_search.oracles.base import Config, Oracle, RunningOracle
 from sp_search.records import Budget, LevelSpace, Member, Minimum, Population, Record, Selection
 from sp_search.schedulers.base import BudgetScheduler
-from sp_search.search import Append, Search, found_cap, statistical_minimum
+from sp_search.search import Append, Search
 from sp_search.store import MemoryStore, Store
 
 __all__ = ["CONFIDENCE", "VERIFIED_ON", "SimulationResult", "Stragglers", "World", "oracle_search", "simulate"]

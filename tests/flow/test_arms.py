@@ -12,9 +12,10 @@ import pytest
 import sp_search
 from sp_search import api
 from sp_search.asking import ask
-from sp_search.control import Request, pending, send
+from sp_search.control import pending, send
 from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.ledger import Ledger, read_ledger
+from sp_search.requested import Request
 
 DUEL: dict[str, Any] = {
     "name": "duel",

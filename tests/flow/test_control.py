@@ -11,10 +11,11 @@ import pytest
 import sp_search
 from sp_search import api, control, running
 from sp_search.answer import remeasure
-from sp_search.control import Request, send
+from sp_search.control import send
 from sp_search.errors import Interrupted, StudyError
 from sp_search.folder import recorded_study
 from sp_search.ledger import Ledger, read_ledger
+from sp_search.requested import Request
 from sp_search.rows import LedgerReader
 from sp_search.running import replayed
 

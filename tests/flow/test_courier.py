@@ -13,10 +13,11 @@ from test_bucket import address  # noqa: F401 - a fixture
 from sp_search import api
 from sp_search.bucket import Bucket
 from sp_search.cli import main
-from sp_search.control import INBOX, Request, pending, signed
+from sp_search.control import INBOX, pending, signed
 from sp_search.courier import Courier, copy_at, driver_at, requests_at
 from sp_search.errors import StorageError
 from sp_search.ledger import Ledger, read_ledger
+from sp_search.requested import Request
 from sp_search.segments import assemble
 from sp_search.session import copied
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sp_search.control import Inbox, Request, driver_of, event_of, send
+from sp_search.control import Inbox, driver_of, send
 from sp_search.drive.inprocess import run_inprocess
 from sp_search.errors import StorageError, StudyError
 from sp_search.events import Capacity, Extended, LimitReached, MemberAdded, MemberFailed, MemberLost, Parked, Retried
@@ -16,9 +16,11 @@ from sp_search.ledger import Ledger, is_over, read_ledger
 from sp_search.levels import Terms
 from sp_search.limits import session_seconds
 from sp_search.logbook import follow, ledgers
+from sp_search.minimum import statistical_minimum
 from sp_search.plugins import discover
+from sp_search.requested import Request, event_of
 from sp_search.running import _told
-from sp_search.search import Search, statistical_minimum
+from sp_search.search import Search
 from sp_search.store import MemoryStore
 from sp_search.study import study_of
 from tests.flow.table_runner import TableRunner, new_search

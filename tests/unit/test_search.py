@@ -6,6 +6,7 @@ from sp_search.drive import simulate
 from sp_search.drive.world import World
 from sp_search.events import Capacity, LimitReached, MemberFailed, Propose, Proposed, SetBudget, Start
 from sp_search.levels import Terms
+from sp_search.minimum import statistical_minimum
 from sp_search.plan import plan_study
 from sp_search.records import Assignment, Budget, BudgetKind, LevelReport, LevelSpace, Measure, Member, Population
 from sp_search.result import build_result, level_rows
@@ -13,7 +14,7 @@ from sp_search.running import search_of
 from sp_search.schedulers.annealing import Annealing
 from sp_search.schedulers.base import BudgetScheduler
 from sp_search.schedulers.rollout_growth import RolloutGrowth
-from sp_search.search import Search, statistical_minimum
+from sp_search.search import Search
 from sp_search.study import study_of
 
 

@@ -10,10 +10,11 @@ import pytest
 from sp_search import segments
 from sp_search.bucket import Bucket
 from sp_search.cli import main
-from sp_search.control import Request, pending, signed
+from sp_search.control import pending, signed
 from sp_search.courier import Courier, reaching, requests_at
 from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME, Ledger
+from sp_search.requested import Request
 from sp_search.segments import LedgerCopy, OwnDisk, assemble, fetch_ledger
 
 
