@@ -25,11 +25,10 @@ from typing import Any
 import psutil
 
 from benchmarks.seeds import RESULTS, keep
-from benchmarks.tune_scale import HEARD, Controller, falling, on_ray
+from benchmarks.tune_scale import HEARD, Controller, falling, on_ray, scheduler_of
 from sp_search.ledger import Ledger
 from sp_search.records import Assignment, Measured, Sample, Usage
 from sp_search.search import Search
-from sp_search.store import MemoryStore
 from tests.flow.table_runner import Falling, TableRunner, new_search, recipe
 
 MEMBERS, LEVELS, SHIPPED_LEVELS, RUNS = 100, 101, 11, 2
@@ -58,8 +57,6 @@ def measured(assignment: Assignment) -> Measured:
 class Idle(Controller):
     """Is told that trials end, too."""
 
-    _staged_trials: frozenset[Any] = frozenset()
-
     def stop_trial(self, trial: Any) -> None:
         """Do nothing."""
 
@@ -72,21 +69,9 @@ class Driven:
 
     def __init__(self, folder: Path, levels: int, detail: str, lineages: int = 2) -> None:
         """Begin a ledger in `folder`."""
-        from sp_search.tune.scheduler import TuneBudgetScheduler
-        from sp_search.tune.slots import Slots
-
         self.ledger = Ledger(folder, create=True)
         self.search = searched(self.ledger, MEMBERS, lineages, levels, detail)
-        self.scheduler = TuneBudgetScheduler(
-            self.search,
-            Slots(MEMBERS),
-            MemoryStore(),
-            limit=lambda search: None,
-            progress=lambda search: None,
-            asked=lambda search: [],
-            interrupted=lambda: None,
-            deadline_s=60.0,
-        )
+        self.scheduler = scheduler_of(self.search, MEMBERS)
         self.reports, self.cpu_s, self.slice_cpu_s, self.bytes = 0, 0.0, 0.0, [0]
 
     def run(self) -> None:

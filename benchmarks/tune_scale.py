@@ -16,7 +16,7 @@ from collections.abc import Callable
 from math import ceil
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.seeds import RESULTS, keep
 from sp_search.events import Capacity, SetBudget, Start
@@ -26,6 +26,9 @@ from sp_search.records import Assignment
 from sp_search.search import Append, Search
 from sp_search.store import MemoryStore
 from tests.flow.table_runner import Falling, TableRunner, new_search, recipe
+
+if TYPE_CHECKING:
+    from sp_search.tune.scheduler import TuneBudgetScheduler
 
 SLOTS = 2
 HEARD = Terms(seed=0, milestones=[1.0], lineages_to_fail=1, quorum=False)
@@ -80,19 +83,14 @@ class Controller:
         """Do nothing."""
 
 
-def rebudget(count: int) -> dict[str, Any]:
-    """Return the time from a level's last report until every trial has its next budget in its configuration."""
-    from ray.tune.experiment import Trial
-    from ray.tune.schedulers import TrialScheduler
-
-    from sp_search.tune.actor import configuration
+def scheduler_of(search: Search, slots: int) -> TuneBudgetScheduler:
+    """Return the scheduler that Tune would get, with nobody who asks, limits or listens."""
     from sp_search.tune.scheduler import TuneBudgetScheduler
     from sp_search.tune.slots import Slots
 
-    search, controller, runner = falling(count, 2), Controller(), TableRunner(slices=1, least=1.0, rate=1.0)
-    scheduler = TuneBudgetScheduler(
+    return TuneBudgetScheduler(
         search,
-        Slots(count),
+        Slots(slots),
         MemoryStore(),
         limit=lambda search: None,
         progress=lambda search: None,
@@ -100,6 +98,17 @@ def rebudget(count: int) -> dict[str, Any]:
         interrupted=lambda: None,
         deadline_s=60.0,
     )
+
+
+def rebudget(count: int) -> dict[str, Any]:
+    """Return the time from a level's last report until every trial has its next budget in its configuration."""
+    from ray.tune.experiment import Trial
+    from ray.tune.schedulers import TrialScheduler
+
+    from sp_search.tune.actor import configuration
+
+    search, controller, runner = falling(count, 2), Controller(), TableRunner(slices=1, least=1.0, rate=1.0)
+    scheduler = scheduler_of(search, count)
     scheduler.begin()
     trials = []
     while (assignment := scheduler.next_start()) is not None:

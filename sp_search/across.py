@@ -11,14 +11,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
 from sp_search.effects import effect, holm, mean
-from sp_search.errors import StorageError, StudyError
+from sp_search.errors import StudyError
 from sp_search.folder import holds_arms, manifest, recorded_study
 from sp_search.ledger import read_ledger
 from sp_search.plain_files import plain_folder, read_json
-from sp_search.rows import LedgerReader
+from sp_search.rows import told
 
 ELSEWHERE = ("name", "seed", "resources", "tracking")
 """Keys of a study that say where and when it ran, and nothing of what was searched."""
@@ -85,15 +83,7 @@ def read_study(folder: Path) -> Ran:
     """Return what a study's folder says."""
     entries = read_ledger(folder)
     study = recorded_study(entries, folder)
-    reader = LedgerReader()
-    try:
-        for entry in entries:
-            reader.read(entry)
-    except ValidationError as error:
-        where = ", ".join(".".join(map(str, one["loc"])) for one in error.errors()[:5])
-        raise StorageError(
-            f"the ledger of {folder} cannot be read by this version: {where}; restore it from a copy"
-        ) from error
+    reader, _ = told(entries, folder)
     path = folder / "result.json"
     result = read_json(path) if path.exists() else {}
     last: dict[str, Any] = next(

@@ -6,9 +6,14 @@ The report and the tracker read the same rows from here. Nothing is decided agai
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from sp_search.changes import CHANGES, changed_header
+from sp_search.errors import StorageError
 from sp_search.events import EVENT, LimitReached, MemberFailed, MemberLost, Parked
 from sp_search.levels import LevelOutcome
 from sp_search.records import Assignment, Count, LevelReport, LineageMeasurement, LineageReport, Measured
@@ -139,3 +144,26 @@ class LedgerReader:
             elif action["action"] == "finish":
                 self.finished = action["reason"]
         return started, stopped
+
+
+def told(entries: Iterable[dict[str, Any]], folder: Path) -> tuple[LedgerReader, list[int]]:
+    """Return what a study's ledger tells, and in which of its lines, from 1 on, each row was judged.
+
+    Raises:
+        StorageError: this version does not know such entries.
+    """
+    reader, lines = LedgerReader(), []
+    try:
+        for line, entry in enumerate(entries, start=1):
+            lines += [line] * len(reader.read(entry).rows)
+    except ValidationError as error:
+        raise StorageError(
+            f"the ledger of {folder} cannot be read by this version: {problems(error)}; manifest.json says by which, "
+            f"or restore it from a copy"
+        ) from error
+    return reader, lines
+
+
+def problems(error: ValidationError) -> str:
+    """Return where content is wrong and what is wrong there, the first five places."""
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])

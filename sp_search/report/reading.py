@@ -16,7 +16,7 @@ from sp_search.ledger import LEDGER_NAME, read_ledger
 from sp_search.levels import LevelOutcome
 from sp_search.plain_files import read_json
 from sp_search.records import Budget, LevelSpace, Minimum
-from sp_search.rows import LedgerReader
+from sp_search.rows import LedgerReader, problems, told
 
 HASHED = ("study.yaml", LEDGER_NAME, "result.json", "program/model.safetensors", "program/config.json")
 
@@ -173,14 +173,7 @@ def read_story(folder: Path) -> Story:
     Raises:
         StorageError: there is no ledger, it has no header, or `result.json` lacks a required key.
     """
-    reader, lines = LedgerReader(), []
-    try:
-        for line, entry in enumerate(read_ledger(folder), start=1):
-            lines += [line] * len(reader.read(entry).rows)
-    except ValidationError as error:
-        raise StorageError(
-            f"the ledger of {folder} cannot be read by this version: {_problems(error)}; manifest.json says by which"
-        ) from error
+    reader, lines = told(read_ledger(folder), folder)
     if not reader.header:
         raise StorageError(f"the ledger of {folder} was never begun: delete the folder and run the study again")
     study = folder / "study.yaml"
@@ -194,7 +187,7 @@ def _read_result(path: Path) -> ResultFile | None:
     try:
         return ResultFile.model_validate(read_json(path))
     except ValidationError as error:
-        raise StorageError(f"{path} cannot be read: {_problems(error)}: sp-search resume {path.parent}") from error
+        raise StorageError(f"{path} cannot be read: {problems(error)}: sp-search resume {path.parent}") from error
 
 
 def _level(outcome: LevelOutcome) -> LevelEntry:
@@ -205,10 +198,6 @@ def _level(outcome: LevelOutcome) -> LevelEntry:
         high=outcome.pass_rate_high if tried and not outcome.passed else None,
         **outcome.model_dump(include={"milestone", "level", "cap", "passed", "undecided", "verdict"}),
     )
-
-
-def _problems(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
 
 
 def _text(path: Path) -> str:

@@ -1,7 +1,6 @@
 """The searcher: Tune's only way to begin a trial. It hands over what the search has decided and decides nothing.
 
-Members come from the study's list. A proposer (Optuna's ask and tell, driven from here, its answers fed to the search
-as events) is not part of it yet.
+A member of the study's list and one that a proposer invented arrive here alike: as an assignment of the search.
 """
 
 from __future__ import annotations

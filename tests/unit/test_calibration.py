@@ -3,24 +3,13 @@
 import json
 
 import pytest
+from small_study import TINY
 
 from sp_search import calibration
 from sp_search.cli import main
 from sp_search.foresight import Prices, foresee, imagine
 from sp_search.plan import plan_study
 from sp_search.study import study_of
-
-TINY = {
-    "name": "tiny",
-    "task": {"kind": "prefix_sums", "bits": 5},
-    "model": {"kind": "recall_conv", "width": 8},
-    "scheduler": {"kind": "annealing", "stop": 4},
-    "population": {"members": [{"width": 8}, {"width": 4}], "replicas": 2},
-    "verdict": {"false_negative": 0.3},
-    "train": {"steps": 40, "evaluate_every": 4},
-    "milestones": [0.9],
-    "tracking": {"uri": None},
-}
 
 
 def planned(**changes):

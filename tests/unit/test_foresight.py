@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_study import TINY
 
 import sp_search
 from sp_search.foresight import Prices, foresee, imagine
@@ -9,18 +10,6 @@ from sp_search.ledger import read_ledger
 from sp_search.plan import build_runner, plan_study, trial_bill
 from sp_search.records import Assignment
 from sp_search.study import study_of
-
-TINY = {
-    "name": "tiny",
-    "task": {"kind": "prefix_sums", "bits": 5},
-    "model": {"kind": "recall_conv", "width": 8},
-    "scheduler": {"kind": "annealing", "stop": 4},
-    "population": {"members": [{"width": 8}, {"width": 4}], "replicas": 2},
-    "verdict": {"false_negative": 0.3},
-    "train": {"steps": 40, "evaluate_every": 4},
-    "milestones": [0.9],
-    "tracking": {"uri": None},
-}
 
 
 def foreseen(**changes):
