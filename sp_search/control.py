@@ -29,6 +29,7 @@ from sp_search.requested import Request, changed_study, event_of
 from sp_search.search import Search
 from sp_search.settings_file import dotted
 from sp_search.study import Study
+from sp_search.whole_files import write_whole
 
 INBOX = "control"
 LOOK_S = 1.0
@@ -56,13 +57,6 @@ def signed(request: Request) -> tuple[str, str]:
     """Return a name that no other request has and sorts by time, and the request with who asks and when."""
     by = request.model_copy(update={"by": _somebody(), "at": round(time.time(), 3)})
     return f"{time.time_ns():020}-{secrets.token_hex(4)}.json", by.model_dump_json() + "\n"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def pending(folder: Path) -> list[Path]:

@@ -22,11 +22,12 @@ from types import TracebackType
 from typing import Any
 
 from sp_search.bucket import Bucket, is_plain, told
-from sp_search.control import INBOX, driver_of, write_whole
+from sp_search.control import INBOX, driver_of
 from sp_search.errors import StorageError, StudyError
 from sp_search.keeping import WhenSafe
 from sp_search.ledger import read_ledger
 from sp_search.segments import fetch_ledger
+from sp_search.whole_files import write_whole
 
 HERE = f"{INBOX}/driver"
 LOOK_S = 2.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import platform
 import secrets
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from sp_search.settings_file import dotted
 from sp_search.store import CheckpointStore, store_at
 from sp_search.strict import show
 from sp_search.study import Study
+from sp_search.whole_files import write_whole
 
 RUNS = "sp_search_runs"
 
@@ -185,10 +185,8 @@ def store_of(folder: Path) -> CheckpointStore:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write whole or not at all."""
-    partial = path.with_suffix(".partial")
     try:
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        write_whole(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error}. Make room, then resume {path.parent}") from error
 

@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from sp_search.cli.app import Answer, Overrides, StudyFile, StudyFolder, app
 from sp_search.errors import Interrupted, StorageError, StudyError
 from sp_search.terminal import table
+from sp_search.whole_files import new_whole_folder
 
 if TYPE_CHECKING:
     from sp_search.bucket import Bucket
@@ -106,8 +107,8 @@ def fetch(source: str, folder: StudyFolder, /, *, address: str | None = None, ch
     if folder.exists():
         raise StorageError(f"{folder} exists: name a new folder")
     if is_bucket(source):
-        with reaching(bucket := bucket_at(source)):
-            count = _downloaded(bucket, folder)
+        with new_whole_folder(folder) as partial, reaching(bucket := bucket_at(source)):
+            count = _downloaded(bucket, partial)
     elif address is None:
         raise StudyError([f"{source} is no s3://BUCKET/...: say on which cluster it lies (--address http://HEAD:8265)"])
     else:
@@ -189,4 +190,5 @@ def _fetched(jobs: Jobs, source: str, folder: Path, *, checkpoints: bool = False
     jobs.start(job)
     with Unpacking() as unpacking:
         jobs.follow(job.name, unpacking.hear)
-        return unpacking.write(folder)
+        with new_whole_folder(folder) as partial:
+            return unpacking.write(partial)

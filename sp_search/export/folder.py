@@ -7,10 +7,6 @@ program does. Everything comes from weights and JSON: a loader that lay beside t
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +17,7 @@ from torch import Tensor
 from sp_search import __version__
 from sp_search.compute.flops import count_flops
 from sp_search.compute.stopping import Execution, execute
-from sp_search.errors import StorageError, StudyError
+from sp_search.errors import StudyError
 from sp_search.export.formats import FORMATS, Run, trace
 from sp_search.export.forms import FixedExit, Masked
 from sp_search.export.texts import EXAMPLES, FORM_WORDS, card
@@ -29,6 +25,7 @@ from sp_search.pricing import HaltingRule
 from sp_search.program import Program
 from sp_search.train.checkpoint import write_durably
 from sp_search.train.export import export_program, load_program
+from sp_search.whole_files import new_whole_folder
 
 KNOWN = ("safetensors", *FORMATS)
 BATCH_ENDS = (1, 8)
@@ -87,7 +84,7 @@ def write_export(
     """
     form.check()
     ran = execute(program, x_BTC)
-    with _whole(target) as folder:
+    with new_whole_folder(target) as folder:
         if form.format == "safetensors":
             said = _write_stopping(folder, program, x_BTC, ran, facts)
         else:
@@ -221,23 +218,3 @@ def _write_shown(folder: Path, x_BTC: Tensor, right: Run, *, exits: bool = True)
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     write_durably(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """Give a folder to write into that becomes the target at the end, and vanishes where something went wrong."""
-    if target.exists():
-        raise StorageError(f"{target} exists: choose another --output")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise StorageError(f"cannot write {target}: {error}. Make room, or choose another --output") from error
-    try:
-        yield folder
-        folder.chmod(0o755)  # a temporary folder is its owner's alone
-        folder.rename(target)
-    except OSError as error:
-        raise StorageError(f"cannot write {target}: {error}. Make room, or choose another --output") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

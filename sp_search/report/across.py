@@ -12,6 +12,7 @@ from sp_search.report.figures import OKABE_ITO, PALE, picture, short_number
 from sp_search.report.page import Figure, State, fill_page
 from sp_search.report.part import Part, Table
 from sp_search.report.words import amount, percent
+from sp_search.whole_files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,10 +96,7 @@ def ranking_words(found: dict[str, Any]) -> str:
 
 def write_across_page(page: Path, found: dict[str, Any]) -> Path:
     """Write the page, whole or not at all, and return its path."""
-    partial = page.with_suffix(".partial")
-    partial.write_text(render_across(found), encoding="utf-8")
-    partial.replace(page)
-    return page
+    return write_whole(page, render_across(found))
 
 
 def render_across(found: dict[str, Any]) -> str:

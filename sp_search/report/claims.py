@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,7 @@ from markupsafe import Markup
 from sp_search import __version__
 from sp_search.report.conclusion import factorials
 from sp_search.report.words import number, spaced
+from sp_search.whole_files import write_whole
 
 TITLE = "Does a speed prior disfavour misbehaviour?"
 SENTENCES = (
@@ -53,11 +53,7 @@ class ClaimWords(NamedTuple):
 def write_pages(folder: Path, table: dict[str, Any]) -> list[Path]:
     """Write `index.html` and `index.md` into a folder, each whole or not at all, and return their paths."""
     pages = {folder / "index.html": html(table), folder / "index.md": markdown(table)}
-    for page, text in pages.items():
-        partial = page.with_suffix(".partial")
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, page)
-    return list(pages)
+    return [write_whole(page, text) for page, text in pages.items()]
 
 
 def html(table: dict[str, Any]) -> str:

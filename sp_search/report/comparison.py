@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from sp_search.report.page import PAGE_NAME, Figure, State, fill_page
 from sp_search.report.part import Part, Table
 from sp_search.report.reading import Entry, Estimate
 from sp_search.report.words import percent
+from sp_search.whole_files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,11 +149,7 @@ def _number(value: float | None) -> str:
 
 def write_comparison_page(folder: Path) -> Path:
     """Write `report.html` of a comparison, whole or not at all, and return its path."""
-    page = folder / PAGE_NAME
-    partial = page.with_suffix(".partial")
-    partial.write_text(render_comparison(read_comparison(folder)), encoding="utf-8")
-    os.replace(partial, page)
-    return page
+    return write_whole(folder / PAGE_NAME, render_comparison(read_comparison(folder)))
 
 
 def render_comparison(asked: ComparisonFile) -> str:

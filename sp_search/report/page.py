@@ -5,7 +5,6 @@ It is made from the folder's JSON and `study.yaml` alone, whether the study has 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from sp_search.report.reading import ResultFile, Story, read_story
 from sp_search.report.runs import run_link, selected_run
 from sp_search.report.sections import parts, question
 from sp_search.report.words import answer, cards, minimum_words, spaced
+from sp_search.whole_files import write_whole
 
 PAGE_NAME, FRONTIER_NAME = "report.html", "frontier.png"
 TONES = {
@@ -65,15 +65,8 @@ def write_report(folder: Path) -> Path:
     story = read_story(folder)
     frontier = frontier_png(story)
     if frontier is not None:
-        _write(folder / FRONTIER_NAME, frontier)
-    return _write(folder / PAGE_NAME, render(story).encode())
-
-
-def _write(path: Path, content: bytes) -> Path:
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
-    return path
+        write_whole(folder / FRONTIER_NAME, frontier)
+    return write_whole(folder / PAGE_NAME, render(story))
 
 
 def render(story: Story) -> str:

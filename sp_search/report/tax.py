@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from sp_search.report.figures import GREY, INK, OKABE_ITO, PALE, picture, short_
 from sp_search.report.page import PAGE_NAME, Figure, State, fill_page
 from sp_search.report.part import Part, Table
 from sp_search.report.words import ENDINGS, percent
+from sp_search.whole_files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,11 +115,7 @@ def _cost(found: dict[str, Any]) -> str:
 
 def write_tax_page(folder: Path, payload: dict[str, Any]) -> Path:
     """Write `report.html` of a tax study, whole or not at all, and return its path."""
-    page = folder / PAGE_NAME
-    partial = page.with_suffix(".partial")
-    partial.write_text(render_tax(payload), encoding="utf-8")
-    os.replace(partial, page)
-    return page
+    return write_whole(folder / PAGE_NAME, render_tax(payload))
 
 
 def render_tax(payload: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ from sp_search.tracking.figures import answer_metrics, frontier_table
 from sp_search.tracking.registry import Registry
 from sp_search.tracking.updates import STUDY, Update, Updates, key_of, member_key
 from sp_search.tracking.words import MARK, experiment_note, members_pages, run_page, short_answer, study_note
+from sp_search.whole_files import write_whole
 
 ARTIFACTS = ("study.yaml", "manifest.json", "result.json", "report.html", "frontier.png", "program", "programs")
 FRONTIER = "frontier.json"
@@ -257,9 +258,7 @@ class Store:
     def _remember(self) -> None:
         """Write whole or not at all."""
         content = {"uri": self.uri, "experiment": self.experiment, "run": self.runs[STUDY], "cursor": self.cursor}
-        partial = self.memory.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, self.memory)
+        write_whole(self.memory, json.dumps(content, indent=2) + "\n")
 
 
 def _blank(run: Run) -> bool:

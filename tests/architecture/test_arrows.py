@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "sp_search"
 ROWS = [
     {"records", "effects", "errors", "shares", "bucket", "spans"},
     {"events", "machine", "own_parts", "signals"},
-    {"plugins", "plain_files"},
+    {"plugins", "plain_files", "whole_files"},
     {"levels", "pricing", "seal", "strict", "units", "shipped"},
     {"cohorts"},
     {"visits"},

@@ -149,6 +149,10 @@ def test_a_study_with_its_checkpoints_in_a_bucket_answers_as_one_without_and_goe
     assert answer(api.resume("elsewhere", driver="inprocess")) == answer(here)
     assert main(["fetch", copy, "elsewhere"]) == 5, "nothing is written over"
     assert main(["fetch", f"{address}/nothing", "nowhere"]) == 5
+    Bucket(copy).remove(next(name for name in Bucket(copy).names("ledger") if not name.endswith("--1")))
+    there = sorted(workplace.iterdir())
+    assert main(["fetch", copy, "broken"]) == 5
+    assert sorted(workplace.iterdir()) == there, "what breaks off leaves nothing"
 
 
 def begun(workplace, address, study, folder):
