@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sp_search.errors import StorageError
 from sp_search.pricing import largest_gap
 from sp_search.records import Assignment, derive_seed
 from sp_search.result import Remeasured
@@ -47,6 +48,9 @@ def remeasure(
         assignments: every assignment of the search.
         milestone: which one.
         look_up: called between two measurements; what it raises ends them, and nothing is written.
+
+    Raises:
+        StorageError: the program's state is gone or spoilt.
     """
     from sp_search.train.evaluate import draw_batch, try_program
     from sp_search.train.generalise import needs, over_spend, steps_by_need
@@ -61,8 +65,15 @@ def remeasure(
         if (one.member, one.visit) == (selection.member, selection.visit) and selection.lineage in one.lineages
     )
     look_up()
-    state = finished_state(runner, store, assignment.member, assignment.visit, assignment.lineages)
-    program = runner.program(assignment, state, selection.lineage)
+    try:
+        state = finished_state(runner, store, assignment.member, assignment.visit, assignment.lineages)
+        program = runner.program(assignment, state, selection.lineage)
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        whose = f"member {assignment.member} at visit {assignment.visit}"
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise StorageError(
+            f"the state of {whose} makes no program ({said}): restore it from a copy, or run the study again"
+        ) from error
     distribution = study.task.distributions()[0]
     seed = derive_seed(study.seed, "remeasure", milestone)
     batch, exact = draw_batch(study.task, distribution, "verification", study.selection.n, seed, LARGEST_SUPPORT)

@@ -155,8 +155,7 @@ def status(folder: str | Path) -> dict[str, Any]:
 
 def _status(folder: Path, driver: str | None, asked: list[str]) -> dict[str, Any]:
     entries = read_ledger(folder)
-    with understood(folder):
-        study, _, search = replayed(entries, folder)
+    study, _, search = replayed(entries, folder)
     state = search.state
     return {
         "name": study.name,

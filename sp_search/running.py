@@ -127,8 +127,8 @@ def _whole_or_nothing(folder: Path) -> Iterator[None]:
 def go_on(path: Path, driver: Driver | None, where: Cluster) -> Result:
     """Replay the ledger of a begun study, then drive it to its answer."""
     with Ledger(path) as ledger:
+        study, plan, search = replayed(ledger.entries, path, ledger)
         with understood(path):
-            study, plan, search = replayed(ledger.entries, path, ledger)
             begun_with = manifest(path)["driver"]
         return _drive(study, plan, ledger, search, driver or begun_with, where)
 
@@ -140,12 +140,16 @@ def replayed(entries: list[dict[str, Any]], path: Path, ledger: Ledger | None = 
         entries: the ledger's.
         path: the study's folder.
         ledger: what the search goes on to write; None to read only.
+
+    Raises:
+        StorageError: the entries make no study together, or were written by another version.
     """
-    begun = begun_study(entries, path)
-    plan = plan_study(begun, begun=True)
-    search = search_of(begun, plan, ledger)
-    search.replay(entries)
-    return recorded_study(entries, path), plan, search
+    with understood(path):
+        begun = begun_study(entries, path)
+        plan = plan_study(begun, begun=True)
+        search = search_of(begun, plan, ledger)
+        search.replay(entries)
+        return recorded_study(entries, path), plan, search
 
 
 def search_of(study: Study, plan: Plan, ledger: Ledger | None) -> Search:

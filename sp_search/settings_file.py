@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,7 +15,7 @@ from sp_search.errors import StudyError
 from sp_search.plain_files import read_bytes
 from sp_search.shipped import study_file, unknown_study
 from sp_search.strict import KeyPath, Problem, Section, show
-from sp_search.yaml_strict import MOST_CHARACTERS, YamlProblem, load
+from sp_search.yaml_strict import MOST_CHARACTERS, Document, YamlProblem, load
 
 MOST_BYTES = 4 * MOST_CHARACTERS
 """Of the longest file that may hold so many characters."""
@@ -119,7 +120,7 @@ def read_draft(path: Path) -> Draft:
     """
     path = study_file(path)
     try:
-        document = load(_decoded(read_bytes(path, MOST_BYTES))[: MOST_CHARACTERS + 1])
+        document = _parsed(_decoded(read_bytes(path, MOST_BYTES))[: MOST_CHARACTERS + 1])
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise StudyError([f"{path}: cannot be read: {why}{unknown_study(path)}"]) from None
@@ -127,7 +128,13 @@ def read_draft(path: Path) -> Draft:
     if not isinstance(document.data, dict) and not problems:
         message = f"got {show(document.data)}: a study is a mapping, as in `name: quickstart`"
         problems.append(YamlProblem(1, (), message))
-    return Draft(path, document.data, document.lines, problems)
+    return Draft(path, deepcopy(document.data), document.lines, problems)
+
+
+@lru_cache(maxsize=1)
+def _parsed(text: str) -> Document:
+    """Parse once: a file is asked what it is (a study, arms, a tax study) before it is read as that."""
+    return load(text)
 
 
 def _decoded(content: bytes) -> str:

@@ -88,14 +88,27 @@ class CheckpointStore(ABC):
             self._write(key, RunnerState(arrays=state.arrays, meta=meta))
 
     def newest(self, member: int, visit: int, lineages: list[int]) -> Stored | None:
-        """Return the newest state whose hash is right, or None."""
+        """Return the newest state whose hash is right, or None.
+
+        Raises:
+            StorageError: the storage cannot be read, or this version does not know such a state.
+        """
         key = _key(member, visit, lineages)
         with self._reaching(key, "read"):
             written = self._newest(key)
         if written is None:
             return None
-        state = RunnerState(arrays=written.arrays, meta=written.meta["runner"])
-        return Stored(Assignment.model_validate(written.meta["assignment"]), state, written.meta["finished"])
+        try:
+            assignment = Assignment.model_validate(written.meta["assignment"])
+            state = RunnerState(arrays=written.arrays, meta=written.meta["runner"])
+            if (assignment.member, assignment.visit, assignment.lineages) != (member, visit, lineages):
+                raise ValueError("it is a state of others")
+            return Stored(assignment, state, written.meta["finished"])
+        except (LookupError, TypeError, ValueError) as error:
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise StorageError(
+                f"{self.location}/{key} is of another version, or damaged ({said}): restore it from a copy"
+            ) from error
 
     def claim(self, member: int, claim: Claim) -> None:
         """Write down whose the member's states are now."""

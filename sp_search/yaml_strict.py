@@ -20,6 +20,8 @@ from ruamel.yaml.events import AliasEvent, Event, MappingStartEvent, ScalarEvent
 from sp_search.strict import KeyPath
 
 MOST_CHARACTERS = 200_000
+MOST_VALUES = 50_000
+"""Of which a second's reading."""
 DEEPEST = 20
 
 _CONSTANTS: dict[str, bool | None] = {
@@ -54,7 +56,7 @@ class Document:
 
 
 def load(text: str) -> Document:
-    """Read one document of at most `MOST_CHARACTERS`; never raises, all problems are in the result."""
+    """Read a document of at most `MOST_CHARACTERS` and `MOST_VALUES`; never raises, all problems are in the result."""
     if len(text) > MOST_CHARACTERS:
         refused = YamlProblem(1, (), f"got {len(text):,} characters, at most {MOST_CHARACTERS:,} are read")
         return Document(problems=[refused])
@@ -117,6 +119,8 @@ class _Reader:
 
     def _value(self, event: Any, path: KeyPath, depth: int) -> Any:
         self.document.lines.setdefault(path, _line(event))
+        if len(self.document.lines) > MOST_VALUES:
+            self._stop(event, (), f"more than {MOST_VALUES:,} values, and no more are read")
         if depth > DEEPEST:
             self._stop(event, path, f"nested deeper than {DEEPEST} levels")
         if isinstance(event, AliasEvent) or event.anchor is not None:

@@ -11,6 +11,7 @@ from cyclopts import Parameter, validators
 
 from sp_search.cli.app import Answer, app
 from sp_search.errors import StudyError
+from sp_search.plain_files import understood
 from sp_search.records import Record
 
 AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=10**15))]
@@ -63,7 +64,8 @@ def _of_study(study: Path, misbehaving: Path | None, output: Path) -> Answer:
     from sp_search.study_figures.measured import measured_study
 
     with _writing_to(output):
-        found = measured_study(study, misbehaving)
+        with understood(study):
+            found = measured_study(study, misbehaving)
         return _answer(found, lines_of_study(found), drawn_study(found, output))
 
 

@@ -60,13 +60,16 @@ def write_report(folder: Path) -> Path:
     Raises:
         StorageError: the folder holds no ledger, or `result.json` lacks what every result has.
     """
+    import numpy
+
     from sp_search.report.figures import frontier_png
 
     story = read_story(folder)
-    frontier = frontier_png(story)
+    with numpy.errstate(over="ignore"):  # a number that somebody spoilt lies beyond any axis, and is told all the same
+        frontier, page = frontier_png(story), render(story)
     if frontier is not None:
         write_whole(folder / FRONTIER_NAME, frontier)
-    return write_whole(folder / PAGE_NAME, render(story))
+    return write_whole(folder / PAGE_NAME, page)
 
 
 def render(story: Story) -> str:

@@ -89,7 +89,7 @@ def measured_study(folder: Path, misbehaving: Path | None = None, *, examples: i
 
     Raises:
         StudyError: the programs take inputs of different shapes.
-        StorageError: a folder cannot be read, or its search found no program.
+        StorageError: a folder cannot be read, its search found no program, or its ledger tells nothing.
     """
     sides = _sides(folder, misbehaving)
     task, _ = asked_of(sides.honest)
@@ -103,7 +103,9 @@ def measured_study(folder: Path, misbehaving: Path | None = None, *, examples: i
     if other is not None:
         spending.append(inputs.spent_by(other, sides.title, sides.role))
     mean = story.space.kind == "mean"
-    points, unknown = _points(sides, mean)
+    (points, unknown), visits = _points(sides, mean), _visits(story)
+    if not points or not visits:
+        raise StorageError(f"the ledger of {sides.honest} tells of no closed level: restore it from a copy")
     if other is not None and not sides.deceivers:
         one = spending[1]
         cost = one.average if mean else other.max_available_flops(task.shape().positions)
@@ -117,7 +119,7 @@ def measured_study(folder: Path, misbehaving: Path | None = None, *, examples: i
         milestone=story.result.milestone,
         least=_cost(story.result, mean),
         points=points,
-        visits=_visits(story),
+        visits=visits,
         unknown=unknown,
     )
 

@@ -63,7 +63,16 @@ def load_program(folder: Path) -> Program:
     """
     try:
         return _built(folder, read_config(folder))
-    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, OSError, SafetensorError) as error:
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        RuntimeError,
+        OSError,
+        SafetensorError,
+    ) as error:
         said = " ".join(str(error).split())[:300]
         raise StorageError(
             f"{folder} holds no program that this installation can build ({type(error).__name__}: {said}). "
@@ -75,17 +84,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Return `config.json` of a program.
 
     Raises:
-        StorageError: it is missing or no JSON object.
+        StorageError: it is missing, no JSON object, or its facts are none.
     """
     path = folder / "config.json"
     try:
         config = json.loads(read_bytes(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise StorageError(f"{path} cannot be read: {error}; restore the program from a copy") from error
-    if not isinstance(config, dict):
-        raise StorageError(
-            f"{path} holds a {type(config).__name__}, and should hold an object: restore the program from a copy"
-        )
+    if not isinstance(config, dict) or not isinstance(config.get("facts", {}), dict):
+        raise StorageError(f"{path} should hold an object, and one of facts: restore the program from a copy")
     return config
 
 

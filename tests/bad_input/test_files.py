@@ -103,6 +103,7 @@ HUGE = {
     "a verification": ("selection: {n: 1000000000000}", "selection.n: got 1000000000000"),
     "milestones": ("milestones: [" + "0.5, " * 5_000 + "0.6]", "it should have at most 100 items"),
     "gates": ("selection: {gates: [" + "iid, " * 30_000 + "iid]}", "it should have at most 100 items"),
+    "values": ("selection: {gates: [" + "a," * 90_000 + "a]}", "more than 50,000 values, and no more are read"),
     "audits": ("audits: [" + "{kind: wall_time}, " * 9_000 + "]", "it should have at most 100 items"),
     "levels": ("scheduler: {kind: annealing, resolution: 1e-12}", "are more than 10,000 levels"),
     "a wait": ("limits: {seconds: .inf}", "numbers must be finite"),
@@ -147,7 +148,7 @@ def child_seconds(*command, folder):
 
 
 def test_a_process_of_its_own_refuses_within_two_seconds_of_what_it_takes_to_start(tmp_path):
-    texts = [with_key(HUGE[name][0]) for name in ("a width", "a depth", "gates")] + ["a: 1\n" * 2_000_000]
+    texts = [with_key(HUGE[name][0]) for name in ("a width", "a depth", "gates", "values")] + ["a: 1\n" * 2_000_000]
     _, start = child_seconds("--version", folder=tmp_path)
     for number, text in enumerate(texts):
         (tmp_path / f"{number}.yaml").write_text(text)

@@ -36,6 +36,11 @@ STUDY = {
 DOCUMENTED = {0, 2, 3, 4, 5, 6}
 CPU_SECONDS = 10
 QUICK, MANY = 60, 1_500
+FOUND = [
+    *[(10_170, "stop"), (10_224, "figures"), (10_248, "export"), (10_328, "figures"), (10_597, "report")],
+    *[(10_654, "resume"), (11_010, "load"), (11_183, "resume")],
+]
+"""Cases among the many that once ended as an internal error."""
 
 EVIL = [
     "<script>alert(1)</script>",
@@ -237,6 +242,12 @@ def test_a_spoilt_folder_is_answered_and_never_obeyed(number, finished, tmp_path
     monkeypatch.chdir(tmp_path)
     dear = [name for name in COMMANDS if name not in CHEAP]
     attack(finished, tmp_path, number, [*CHEAP[:4], dear[number % len(dear)] if number % 6 == 0 else "stop"], capsys)
+
+
+@pytest.mark.parametrize(("number", "name"), FOUND)
+def test_what_many_cases_found_is_answered(number, name, finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    attack(finished, tmp_path, number, [name], capsys)
 
 
 @pytest.mark.slow

@@ -167,7 +167,8 @@ def test_a_strangers_loader_and_words_are_neither_run_nor_copied(tmp_path):
 
 
 DAMAGES = {
-    "no object": ("[]", "holds a list, and should hold an object"),
+    "no object": ("[]", "should hold an object"),
+    "no facts": ('{"facts": "all"}', "and one of facts"),
     "no JSON": ("{", "cannot be read"),
     "no model": ("{}", r"KeyError: 'model'"),
     "a part that is not installed": ('{"model": {"kind": "os.system"}}', "another package has to be installed first"),
