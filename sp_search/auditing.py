@@ -21,6 +21,7 @@ from sp_search.audits.panel import Heard, chosen, hear
 from sp_search.errors import StorageError, StudyError
 from sp_search.folder import holds_arms, manifest, recorded_study, write_json
 from sp_search.ledger import LEDGER_NAME, read_ledger
+from sp_search.plain_files import read_bytes
 from sp_search.plugins import find
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def asked_of(path: Path) -> tuple[Task, list[Audit]]:
 
 def _task(file: Path) -> Task:
     try:
-        written = json.loads(file.read_text(encoding="utf-8"))
+        written = json.loads(read_bytes(file))
         return find("tasks", written["kind"]).model_validate(written)  # type: ignore[return-value]  # the family's class
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StorageError(f"{file} is no task ({_short(error)}): its kind and settings are needed, as JSON") from None
@@ -180,7 +181,7 @@ def _repeat(path: Path, verdicts: list[dict[str, Any]]) -> None:
     if not result.exists() or not (path / LEDGER_NAME).exists():
         return
     try:
-        content = json.loads(result.read_text(encoding="utf-8"))
+        content = json.loads(read_bytes(result))
     except ValueError as error:
         raise StorageError(f"{result} is no JSON ({error}): sp-search resume {path} writes it anew") from error
     again = {one["audit"] for one in verdicts}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sp_search.auditing import TASK_NAME
 from sp_search.errors import StorageError, StudyError
 from sp_search.folder import write_json
+from sp_search.plain_files import read_bytes
 from sp_search.plugins import UnknownPluginError, find
 from sp_search.records import Count, derive_seed
 from sp_search.selection import accuracy_interval
@@ -200,7 +201,7 @@ def _commitment(secret: dict[str, Any]) -> str:
 
 def _read(path: Path, *keys: str) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bytes(path))
     except (OSError, ValueError) as error:
         raise StorageError(f"{path} cannot be read: {error}; restore it from a copy") from error
     if not isinstance(content, dict) or not set(keys) <= set(content):

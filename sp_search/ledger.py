@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from sp_search.errors import StorageError
+from sp_search.plain_files import read_bytes
 
 LEDGER_NAME = "ledger.jsonl"
 ATTEMPTS, AGAIN_S = 5, 0.05
@@ -59,7 +60,7 @@ def was_begun(folder: Path) -> bool:
 def _read(path: Path) -> tuple[list[dict[str, Any]], int, str]:
     """Return the entries, the number of bytes that are good, and the last checksum."""
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path)
     except FileNotFoundError as error:
         raise StorageError(
             f"{path} does not exist: {path.parent} is no study folder; name one that run wrote"

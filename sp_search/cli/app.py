@@ -58,7 +58,16 @@ app = App(
 
 Overrides = Annotated[list[str] | None, Parameter(name="--set")]
 StudyFile = Annotated[Path, Parameter(name="STUDY")]
-StudyFolder = Annotated[Path, Parameter(name="DIR", validator=lambda _, folder: plain_folder(folder))]
+
+
+def _plain(_: object, given: Path | list[Path] | None) -> None:
+    for folder in given if isinstance(given, list) else [given] if given else []:
+        plain_folder(folder)
+
+
+StudyFolder = Annotated[Path, Parameter(name="DIR", validator=_plain)]
+FurtherFolder = Annotated[Path | None, Parameter(validator=_plain)]
+FurtherFolders = Annotated[list[Path] | None, Parameter(validator=_plain)]
 
 
 def _local_or_copy(_: object, place: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sp_search.audits.base import BUDGET
-from sp_search.cli.app import Answer, ExitCode, StudyFolder, app
+from sp_search.cli.app import Answer, ExitCode, FurtherFolders, StudyFolder, app
 from sp_search.terminal import heard, table
 
 
@@ -15,7 +15,7 @@ def audit(
     /,
     *,
     audits: str | None = None,
-    honest: list[Path] | None = None,
+    honest: FurtherFolders = None,
     data: Path | None = None,
     seed: int = 0,
     budget: int = BUDGET,

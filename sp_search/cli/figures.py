@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from sp_search.cli.app import Answer, app
+from sp_search.cli.app import Answer, FurtherFolder, app
 from sp_search.errors import StudyError
 from sp_search.plain_files import understood
 from sp_search.records import Record
@@ -20,8 +20,8 @@ AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=10*
 @app.command
 def figures(
     *,
-    study: Path | None = None,
-    misbehaving: Path | None = None,
+    study: FurtherFolder = None,
+    misbehaving: FurtherFolder = None,
     output: Path = Path("figures"),
     function: str | None = None,
     samples: AtLeastOne | None = None,

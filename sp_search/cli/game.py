@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
-from sp_search.cli.app import Answer, app
+from sp_search.cli.app import Answer, StudyFolder, app
 from sp_search.terminal import table
 
 game = App(
@@ -46,7 +45,7 @@ def new(
 
 @game.command
 def score(
-    folder: Annotated[Path, Parameter(name="DIR")],
+    folder: StudyFolder,
     /,
     *,
     answers: Path,

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from sp_search.auditing import asked_of, program_of
 from sp_search.errors import StorageError, StudyError
+from sp_search.plain_files import read_bytes
 from sp_search.pricing import HaltingRule
 from sp_search.records import Record, derive_seed
 from sp_search.report.figures import seen_accuracy
@@ -130,7 +131,7 @@ def _sides(folder: Path, misbehaving: Path | None) -> Sides:
     if not (folder / TAX_NAME).exists():
         return Sides(folder, misbehaving, *(given or ("the same, idling", IDLE)), [folder], [])
     try:
-        efforts = json.loads((folder / TAX_NAME).read_text(encoding="utf-8"))["efforts"]
+        efforts = json.loads(read_bytes(folder / TAX_NAME))["efforts"]
         hardest = efforts[-1]
         both = [pair for pair in hardest["pairs"] if None not in (pair["honest"]["cost"], pair["deceiver"]["cost"])]
         seeds = [int(pair["seed"]) for pair in hardest["pairs"]]

@@ -16,6 +16,7 @@ from sp_search import api
 from sp_search.errors import StorageError, StudyError
 from sp_search.folder import new_folder, versions, write_json
 from sp_search.ledger import was_begun
+from sp_search.plain_files import read_bytes
 from sp_search.plan import plan_study
 from sp_search.records import derive_seed
 from sp_search.running import Driver, Result, begin
@@ -140,7 +141,7 @@ def _searched(side: Study, own: Path, driver: Driver, where: Cluster) -> Found:
 
 def _read(own: Path) -> Result:
     try:
-        return Result(own, json.loads((own / "result.json").read_text(encoding="utf-8")))
+        return Result(own, json.loads(read_bytes(own / "result.json")))
     except (OSError, ValueError) as error:
         raise StorageError(
             f"{own / 'result.json'} is damaged ({error}): sp-search resume {own} writes it anew"

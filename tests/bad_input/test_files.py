@@ -177,6 +177,28 @@ READERS = {
 }
 
 
+FOLDER_READERS = {
+    "figures": lambda folder: ["figures", "--study", folder],
+    "the other program of figures": lambda folder: ["figures", "--study", "good", "--misbehaving", folder],
+    "a program known as honest": lambda folder: ["audit", "good", "--honest", folder],
+    "a game": lambda folder: ["game", "score", folder, "--answers", "answers.json"],
+    "report": lambda folder: ["report", folder],
+    "stop": lambda folder: ["stop", folder],
+}
+
+
+@pytest.mark.parametrize("reader", FOLDER_READERS)
+@pytest.mark.parametrize("name", ["ledger.jsonl", "program/config.json", "result.json", "tax.json", "game.json"])
+@pytest.mark.timeout(60)
+def test_a_pipe_in_a_folder_is_refused_and_never_waited_for(name, reader, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good").mkdir()
+    (tmp_path / "given" / "program").mkdir(parents=True)
+    os.mkfifo(tmp_path / "given" / name)
+    assert main(FOLDER_READERS[reader]("given")) == ExitCode.STORAGE
+    assert f"given/{name} is a pipe" in capsys.readouterr().err
+
+
 def bound(path):
     """Make a socket; its address may be no longer than 107 bytes, so it is bound from its folder."""
     here = os.getcwd()
