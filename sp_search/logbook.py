@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sp_search.errors import StorageError
 from sp_search.ledger import LEDGER_NAME, is_over, read_ledger
 
 POLL_S = 0.5
@@ -42,8 +43,23 @@ def printable(text: str) -> str:
 
 
 def lines_of(entry: dict[str, Any]) -> list[Line]:
-    """Return what one ledger entry tells."""
+    """Return what one ledger entry tells.
+
+    Raises:
+        StorageError: it is spoilt, or of another version.
+    """
+    try:
+        return _lines_of(entry)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise StorageError(
+            f"ledger line {entry.get('seq')} is of another version, or damaged ({said}): restore it from a copy"
+        ) from error
+
+
+def _lines_of(entry: dict[str, Any]) -> list[Line]:
     at = float(entry["time"])
+    datetime.fromtimestamp(at)  # or it is no time
     if "header" in entry:
         header = entry["header"]
         return [Line(at, None, None, f"study {header['name']} begun, seed {header['seed']}")]
@@ -117,12 +133,6 @@ def _action(action: dict[str, Any]) -> list[Told]:
         case "finish":
             return [(None, None, f"the search is over: {action['reason']}")]
     return []
-
-
-def read_lines(folder: Path, trial: str | None = None) -> list[Line]:
-    """Return the lines of a study so far, of one trial if it is named."""
-    told = [line for entry in read_ledger(folder) for line in lines_of(entry)]
-    return [line for line in told if trial is None or line.of(trial)]
 
 
 def follow(ledgers: Iterable[list[dict[str, Any]]], trial: str | None = None) -> Iterator[Line]:

@@ -156,9 +156,10 @@ def told(entries: Iterable[dict[str, Any]], folder: Path) -> tuple[LedgerReader,
     try:
         for line, entry in enumerate(entries, start=1):
             lines += [line] * len(reader.read(entry).rows)
-    except ValidationError as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        said = problems(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
         raise StorageError(
-            f"the ledger of {folder} cannot be read by this version: {problems(error)}; manifest.json says by which, "
+            f"the ledger of {folder} cannot be read by this version: {said}; manifest.json says by which, "
             f"or restore it from a copy"
         ) from error
     return reader, lines

@@ -6,25 +6,26 @@ from typing import get_args
 
 import pytest
 
+from sp_search.errors import StorageError
 from sp_search.events import Control, Happening
-from sp_search.logbook import errors_of, follow, ledgers, lines_of, printable, read_lines
+from sp_search.ledger import read_ledger
+from sp_search.logbook import errors_of, follow, ledgers, lines_of, printable
 from sp_search.records import Member
 from tests.invented_study import write_study
 
 
 def test_a_study_is_told_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     write_study(tmp_path)
-    told = [line.text for line in read_lines(tmp_path)]
+    told = [line.text for line in follow(ledgers(tmp_path))]
     assert told[0] == "study invented begun, seed 3"
     assert told[-1] == "the search is over: resolved"
     assert any("lost: " in text for text in told)
-    assert [line.text for line in follow(ledgers(tmp_path))] == told
 
 
 @pytest.mark.parametrize("trial", ["member0", "member1", "member0-attempt1"])
 def test_a_trial_has_its_own_lines(tmp_path: Path, trial: str) -> None:
     write_study(tmp_path)
-    lines = read_lines(tmp_path, trial)
+    lines = list(follow(ledgers(tmp_path), trial))
     assert lines
     assert all(trial in line.text for line in lines)
 
@@ -61,4 +62,15 @@ def test_nothing_that_a_study_chose_steers_a_terminal(tmp_path: Path) -> None:
     assert text.isprintable() or "\x1b" not in text
     assert printable("a\x1b[31m\u202eb\n") == "a\\x1b[31m\\u202eb\\n"
     write_study(tmp_path, name=json.loads('"x\\u001b]0;y"'))
-    assert all(line.words.isprintable() for line in read_lines(tmp_path))
+    assert all(line.words.isprintable() for line in follow(ledgers(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"time": "now"}, {"time": 1e308}, {"judged": 1}, {"judged": [{}]}, {"event": {}}, {"levels": [{"cap": "x"}]}],
+)
+def test_an_entry_that_tells_nothing_is_named(tmp_path: Path, spoilt: dict[str, object]) -> None:
+    write_study(tmp_path)
+    entry = next(entry for entry in read_ledger(tmp_path) if entry.get("levels"))
+    with pytest.raises(StorageError, match=rf"ledger line {entry['seq']} is of another version, or damaged"):
+        lines_of({**entry, **spoilt})
