@@ -5,6 +5,7 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
+EXTRAS := .venv/.installed-extras
 FIGURES ?= footprint quickstart prefix_growth longer addition predictor u_curve feedback parity mazes early_exit adapters \
 	ladder label_noise grid compaction compare_all overhead simulator coverage tune_scale kill_workers driver replicas \
 	search_studies search detection
@@ -15,7 +16,7 @@ FIGURES ?= footprint quickstart prefix_growth longer addition predictor u_curve 
 help:
 	@echo "make quickstart   run studies/quickstart.yaml and say where the report is"
 	@echo "make test         fast and Ray tests"
-	@echo "make test-all     the slow ones too"
+	@echo "make test-all     the slow ones too; what needs root, Slurm, buildah or a Chromium says so where it is skipped"
 	@echo "make check        format, lint, strict types, fast tests"
 	@echo "make figures      the measured figures of benchmarks/ (FIGURES=addition for one)"
 
@@ -26,6 +27,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) 'torch>=2.13,<2.14'
 	$(BIN)/python -m pip install --quiet --no-deps --requirement constraints.txt
 	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# What the slow tests of a cluster's jobs, of MLflow's login and of its pages in a browser need beside that.
+$(EXTRAS): $(STAMP) constraints-cluster.txt
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-build-isolation --constraint constraints.txt \
+		--constraint constraints-cluster.txt --editable '.[browser,cluster,login]'
 	touch $@
 
 quickstart: $(STAMP)
@@ -45,7 +52,7 @@ test-wholes: $(STAMP)
 test-ray: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow and ray"
 
-test-all: $(STAMP)
+test-all: $(EXTRAS)
 	$(BIN)/python -m pytest
 
 check: $(STAMP)
