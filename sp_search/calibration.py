@@ -54,11 +54,18 @@ def calibrate(
 ) -> list[Rate]:
     """Measure trials at the cheapest and the dearest level of listed members, each for about `seconds` of `clock`.
 
-    Imports torch, and trains on its own seeds; nothing is kept.
+    Imports torch, and trains on its own seeds, with the threads that a trial gets; nothing is kept.
     """
+    import torch
+
     rows = sorted((row for row in plan.rows if row.training_flops is not None), key=_price)
     low_high = [rows[0]] if _price(rows[0]) == _price(rows[-1]) else [rows[0], rows[-1]]
-    return [_measured(study, plan, row, seconds, clock) for row in low_high]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(study.resources.threads)
+    try:
+        return [_measured(study, plan, row, seconds, clock) for row in low_high]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def foresee_seconds(study: Study, searches: list[Imagined], prices: Prices, rates: list[Rate]) -> Span:

@@ -288,7 +288,7 @@ def _run_driver(
 
         from sp_search.drive.inprocess import run_inprocess
 
-        torch.set_num_threads(max(1, int(study.resources.cpu)))
+        torch.set_num_threads(study.resources.threads)
         run_inprocess(search, build_runner(study), store, limit=limit, progress=progressed, asked=inbox.look)
         return
     from sp_search.tune.actor import RunnerRecipe

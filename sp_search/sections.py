@@ -124,6 +124,11 @@ class Resources(Section):
     cpu: float = Field(1.0, gt=0, le=4096, description="CPU cores of a trial")
     gpu: float = Field(0.0, ge=0, le=1024, description="GPUs of a trial: a fraction below 1, or a whole number")
 
+    @property
+    def threads(self) -> int:
+        """With how many threads of torch a trial computes."""
+        return max(1, int(self.cpu))
+
     @field_validator("gpu")
     @classmethod
     def _whole_above_one(cls, gpu: float) -> float:

@@ -75,4 +75,8 @@ class Jobs:
             advice = "is its dashboard up (ray[default] on its head), and reachable from here (ssh -L 8265:...)?"
             raise StudyError([f"{self.address}: no Ray cluster answers: {advice}"]) from error
         except RuntimeError as error:
-            raise StudyError([f"{self.address}: {str(error).strip().splitlines()[-1]}"]) from error
+            said = str(error).strip().splitlines()[-1]
+            if "No available agent" in said:
+                advice = "give ray start a --dashboard-agent-listen-port of its own"
+                said += f" Another Ray on the head's machine may hold its agent's port: {advice}"
+            raise StudyError([f"{self.address}: {said}"]) from error

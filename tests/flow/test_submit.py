@@ -36,7 +36,7 @@ population: {replicas: 2}
 train: {steps: 60}
 milestones: [0.5]
 """
-PORT, DASHBOARD = 26402, 28272
+PORT, DASHBOARD, AGENTS = 26402, 28272, 28300
 
 
 class Head:
@@ -66,7 +66,8 @@ class Head:
 
     def start(self, *words, **environment):
         """Start Ray's processes of one machine."""
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *words]
+        agent = f"--dashboard-agent-listen-port={AGENTS + len(self.started)}"  # another Ray here may have Ray's own
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", agent, *words]
         process = subprocess.Popen(
             command, env={**self.environment, **environment}, stdout=subprocess.DEVNULL, start_new_session=True
         )

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from small_study import TINY
 
 from sp_search import calibration
@@ -77,3 +78,11 @@ def test_a_network_that_no_machine_holds_is_priced_and_refused(tmp_path, capsys)
     (tmp_path / "study.yaml").write_text(json.dumps(wide))
     assert main(["plan", str(tmp_path / "study.yaml")]) == 2
     assert "population.members.0: " in capsys.readouterr().err
+
+
+def test_training_is_timed_with_the_threads_of_a_trial(monkeypatch):
+    study, plan = planned(resources={"cpu": 3})
+    monkeypatch.setattr(calibration, "_measured", lambda *given: torch.get_num_threads())
+    before = torch.get_num_threads()
+    assert set(calibration.calibrate(study, plan)) == {3}
+    assert torch.get_num_threads() == before
