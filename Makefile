@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 EXTRAS := .venv/.installed-extras
 FIGURES ?= footprint quickstart prefix_growth longer addition predictor u_curve feedback parity mazes early_exit adapters \
-	ladder label_noise grid compaction compare_all overhead simulator coverage tune_scale kill_workers driver replicas \
+	ladder label_noise grid compaction compare_all overhead simulator coverage tune_scale kill_workers sigterm driver replicas \
 	search_studies search detection
 
 .DELETE_ON_ERROR:
