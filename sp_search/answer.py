@@ -52,6 +52,8 @@ def remeasure(
     Raises:
         StorageError: the program's state is gone or spoilt.
     """
+    import torch
+
     from sp_search.train.evaluate import draw_batch, try_program
     from sp_search.train.generalise import needs, over_spend, steps_by_need
 
@@ -68,6 +70,8 @@ def remeasure(
     try:
         state = finished_state(runner, store, assignment.member, assignment.visit, assignment.lineages)
         program = runner.program(assignment, state, selection.lineage)
+    except torch.OutOfMemoryError:
+        raise
     except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         whose = f"member {assignment.member} at visit {assignment.visit}"
         said = f"{type(error).__name__}: {error}".splitlines()[0]

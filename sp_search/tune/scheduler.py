@@ -42,6 +42,7 @@ from sp_search.tune.actor import LevelTrainable, configuration, event_of
 from sp_search.tune.lost_actors import NODE, REASON
 from sp_search.tune.machines import Machines
 from sp_search.tune.nodes import JOIN_PATIENCE_S
+from sp_search.tune.places import Places
 from sp_search.tune.slots import Pace, Slots, Work
 
 Limit = Callable[[Search], str | None]
@@ -91,11 +92,8 @@ class TuneBudgetScheduler(TrialScheduler):
         self._search, self._slots, self._store = search, slots, store
         self._limit, self._progress, self._asked, self._interrupted = limit, progress, asked, interrupted
         self._pace = Pace(deadline_s)
-        self._machines = machines or Machines.fixed(slots.count)
-        self._fit, self._none_since = self._machines.fit, time.monotonic()
+        self._places = Places(machines or Machines.fixed(slots.count))
         self._trials: dict[int, Trial] = {}
-        self._losses: list[tuple[float, str]] = []
-        self._failing_since: float | None = None
         self._killed: dict[int, str] = {}
         self._error: Exception | None = None
         self._watched = 0.0
@@ -128,7 +126,7 @@ class TuneBudgetScheduler(TrialScheduler):
 
     def place(self, config: dict[str, Any]) -> dict[str, Any]:
         """Return a trial's configuration with the machines that it may run on now."""
-        return config if self._fit.nodes is None else {**config, "nodes": ",".join(self._fit.nodes)}
+        return self._places.place(config)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Remember the trial of a member."""
@@ -163,14 +161,11 @@ class TuneBudgetScheduler(TrialScheduler):
         if self._trials.get(member) is trial:
             del self._trials[member]
             work, reason = self._slots.forget(member), self._killed.pop(member, REASON.get())
-            node = NODE.get() or (work.node if work is not None else "")
-            self._fit = self._fit.without(NODE.get())
-            self._slots.count = min(self._slots.count, self._fit.slots)
+            self._slots.count = min(self._slots.count, self._places.shun(NODE.get()))
             if work is not None and work.leaving:
                 self._feed(tune_controller, self._parked(work))
             elif work is not None:
-                if node and self._machines.unsure_s:
-                    self._losses.append((time.monotonic(), node))
+                self._places.lose(NODE.get() or work.node)
                 attempt = work.assignment.attempt
                 self._feed(tune_controller, MemberLost(member=member, attempt=attempt, reason=reason))
 
@@ -299,31 +294,23 @@ class TuneBudgetScheduler(TrialScheduler):
 
     def _heed_limit(self, tune_controller: Any) -> None:
         reached = None if self.finished() else self._guarded(lambda: self._limit(self._search))
-        if reached == "failures":
-            self._failing_since = self._failing_since or time.monotonic()
-            if self._losses and time.monotonic() - self._failing_since < self._machines.unsure_s:
-                return  # perhaps they went with their machine; later ones put it off no further
-        else:
-            self._failing_since = None
-        if reached:
+        excused = self._places.excuse(failing=reached == "failures")
+        if reached and not excused:
             self._feed(tune_controller, LimitReached(limit=reached).cutting(self._running_flops()))
 
     def _heed_machines(self, tune_controller: Any) -> None:
         """Have as many slots as the cluster has room for now; the ledger hears it, and what went with machines."""
-        self._fit, slots = self._machines.fit, self._machines.fit.slots
-        for said in self._machines.news():
+        gone, slots = self._places.look(), self._places.fit.slots
+        for said in self._places.news():
             sys.stderr.write(f"{said}; {slots} trials fit side by side\n")
-        now, gone = time.monotonic(), [loss for loss in self._losses if self._machines.gone(loss[1])]
-        self._losses = [loss for loss in self._losses if loss not in gone and now - loss[0] < self._machines.unsure_s]
         self._slots.count = slots
-        self._none_since = now if slots else self._none_since
-        if now - self._none_since > JOIN_PATIENCE_S:
+        if self._places.none_for_s() > JOIN_PATIENCE_S:
             self._error = StudyError(
                 [f"no machine that fits a trial for {JOIN_PATIENCE_S:.0f} s: resume when there is"]
             )
         if not self.finished() and ((slots and slots != self._search.state.slots) or gone):
             heard = slots or self._search.state.slots
-            self._feed(tune_controller, Capacity(slots=heard, gone=len(gone)))
+            self._feed(tune_controller, Capacity(slots=heard, gone=gone))
 
     def _replace(self, trial: Trial) -> None:
         """Let a trial without an actor run on the machines that there are now."""

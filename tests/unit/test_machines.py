@@ -81,7 +81,7 @@ def test_without_the_last_machine_no_trial_begins_anywhere():
 
 def test_losses_that_go_on_put_the_limit_of_failures_off_only_once(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr("sp_search.tune.scheduler.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("sp_search.tune.places.time", SimpleNamespace(monotonic=lambda: now[0]))
     _, search, scheduler = driven(lambda search: "failures" if search.broken > 1 else None)
     while (trial := start(scheduler)) is not None:
         lose(scheduler, trial, "a")
